@@ -92,6 +92,7 @@ pub use key::key_filter::{KeyFilter, MAX_PAGE, Page};
 pub use key::key_info::{EndedSecret, KeyInfo, KeyState, Revoked};
 pub use key::key_update::KeyUpdate;
 pub use key::new_key::{CreatedKey, NewKey};
+pub use key::owner::key_bounds::KeyBounds;
 pub use key::owner::owner::Owner;
 pub use key::owner::owner_info::OwnerInfo;
 pub use key::revealed_key::RevealedKey;
@@ -109,6 +110,8 @@ pub use rotation::rotator::{Rotator, RotatorHandle};
 pub use rotation::sink;
 pub use rotation::sink::{Delivery, SecretSink, SinkError, SinkState};
 pub use storage::open_error::OpenError;
+#[doc(hidden)]
+pub use store::console::hook::ConsoleHook;
 pub use store::handle::owner::OwnerStore;
 pub use store::handle::tenant::TenantStore;
 pub use store::health::{Health, LastBackup};
@@ -118,6 +121,8 @@ pub use token::api_key::ApiKey;
 pub use token::digest::Pepper;
 pub use token::imported::{ImportScheme, Imported, MAX_IMPORTED_BYTES, MIN_IMPORTED_BYTES};
 pub use token::key_id::{KeyId, KeyIdError};
+#[doc(hidden)]
+pub use token::random_text;
 pub use usage::query::Usage;
 pub use usage::report::{Covers, KeyUse, UsagePoint, UsageReport};
 pub use usage::step::Step;

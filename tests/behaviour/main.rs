@@ -12,6 +12,7 @@
 mod access {
     mod catalog;
     mod failed_attempts;
+    mod key_bounds;
     mod leaving_a_tenant;
     mod limits;
     mod managed;

@@ -5,7 +5,8 @@ use crate::access::stores;
 use crate::key::change::Change;
 use crate::key::error::StoreError;
 use crate::key::error::cap_violation::CapViolation;
-use crate::key::reach::{ActingKey, Reach, RoleGrants};
+use crate::key::reach::{ActingKey, Reach};
+use crate::key::role::role_grants::RoleGrants;
 use crate::key::scope::Scope;
 
 use crate::commit::engine::Engine;
@@ -18,8 +19,9 @@ impl Engine {
         if !scope.is_bounded() {
             return Ok(None);
         }
-        // Only an acting key has grants to compare with.
-        let roles = if scope.actor.is_some() { RoleGrants::new(records.roles()?) } else { RoleGrants::default() };
+        // Only what has bounds has grants to compare with.
+        let compares = scope.actor.is_some() || scope.bounds.is_some();
+        let roles = if compares { RoleGrants::new(records.roles()?) } else { RoleGrants::default() };
         let actor = scope.actor.as_ref().map(|actor| {
             let refused = |error| StoreError::Exceeds(CapViolation::Actor(error));
             self.recheck(actor).map_err(refused)?;
@@ -31,7 +33,7 @@ impl Engine {
             Ok::<_, StoreError>(ActingKey::new(record, secret, default, &roles, tenant.as_ref(), owner.as_ref()))
         });
         let actor = actor.transpose()?;
-        Ok(Some(Reach::new(scope.seen.clone(), actor, roles)))
+        Ok(Some(Reach::new(scope.seen.clone(), scope.bounds.clone(), actor, roles)))
     }
 
     /// Returns the reach of one of many changes, most of which have the same scope.

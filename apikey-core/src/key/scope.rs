@@ -1,7 +1,10 @@
 //! The bounds of a change, as its call states them.
 
+use std::sync::Arc;
+
 use crate::access::owner::Seen;
 use crate::access::verified_key::VerifiedKey;
+use crate::key::owner::key_bounds::KeyBounds;
 
 /// The bounds that a call states for its change. They may be out of date by the time the change is decided: see
 /// [`Reach`](crate::key::reach::Reach).
@@ -9,6 +12,8 @@ use crate::access::verified_key::VerifiedKey;
 pub(crate) struct Scope {
     /// The keys that the call may see.
     pub(crate) seen: Seen,
+    /// What these keys may become; `None` for whatever the store allows.
+    pub(crate) bounds: Option<Arc<KeyBounds>>,
     /// The key that caps the change; `None` if the service itself makes it.
     pub(crate) actor: Option<VerifiedKey>,
 }
@@ -16,12 +21,12 @@ pub(crate) struct Scope {
 impl Scope {
     /// Whether the scope bounds anything.
     pub(crate) fn is_bounded(&self) -> bool {
-        self.seen != Seen::default() || self.actor.is_some()
+        self.seen != Seen::default() || self.bounds.is_some() || self.actor.is_some()
     }
 
     /// Whether both have the same reach.
     pub(crate) fn is_as(&self, other: &Self) -> bool {
         let actor = |scope: &Self| scope.actor.as_ref().map(|actor| (actor.store, actor.id(), actor.digest));
-        self.seen == other.seen && actor(self) == actor(other)
+        self.seen == other.seen && self.bounds == other.bounds && actor(self) == actor(other)
     }
 }

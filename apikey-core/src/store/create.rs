@@ -86,6 +86,7 @@ impl KeyStore {
                 tokens.push(token);
                 changes.push(change);
             }
+            self.check_room(&changes, records)?;
             Ok(changes)
         })?;
         let now = self.inner().engine.time.now_ms();
@@ -236,7 +237,7 @@ impl Inner {
         let reach = reach.as_ref();
         let tenant = new.scope.seen.tenant().or_else(|| reach.and_then(Reach::default_tenant)).map(str::to_owned);
         let expires_at = match new.key.expires {
-            Expires::Never => reach.and_then(Reach::default_end),
+            Expires::Never => reach.and_then(|reach| reach.default_end(now)),
             Expires::In(span) => Some(after("expires_in", now, span)?),
             Expires::At(end) => Some(checked_ms("expires_at", end)?),
         };

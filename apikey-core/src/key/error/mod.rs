@@ -164,6 +164,28 @@ pub enum Conflict {
     /// [`Tenant::only_if`](crate::Tenant::only_if)).
     #[error("it was changed meanwhile; read it again")]
     Outdated,
+    /// The owner has as many keys as its [bounds](crate::KeyBounds::max_keys) allow.
+    #[error("the owner may have {max} keys, and would have more; revoke one that is not needed")]
+    TooManyKeys {
+        /// How many keys the owner may have.
+        max: usize,
+    },
+    /// The owner has this many keys that were revoked or have expired, so its [bounds](crate::KeyBounds) allow no new one until
+    /// they are [purged](crate::KeyStore::purge).
+    #[error("the owner has {keys} keys, most of which have ended; these have to be purged before it gets others")]
+    TooManyEnded {
+        /// How many keys the owner has, also those that have ended.
+        keys: usize,
+    },
+    /// The key has a permission that is not [offered](crate::KeyBounds::offer) to its owner, who therefore gets no new secret of
+    /// it.
+    #[error(
+        "the key has the permission {grant:?}, which is not offered to its owner; those who run the service rotate it"
+    )]
+    NotOffered {
+        /// The permission.
+        grant: String,
+    },
     /// A different request had the same idempotency key less than 24 hours ago.
     #[error("this idempotency key was used for another request; take a new one for each")]
     OtherRequest,
@@ -183,6 +205,8 @@ impl Conflict {
             Self::RoleInUse { .. } => "role_in_use",
             Self::TenantEnded => "tenant_ended",
             Self::Changed { .. } | Self::Outdated => "precondition_failed",
+            Self::TooManyKeys { .. } | Self::TooManyEnded { .. } => "too_many_keys",
+            Self::NotOffered { .. } => "not_offered",
             Self::Rotator | Self::RotatorWaits => "unavailable",
         }
     }
@@ -230,6 +254,8 @@ impl StoreError {
     /// | `role_in_use` | 409 | [`Conflict::RoleInUse`] |
     /// | `tenant_ended` | 409 | [`Conflict::TenantEnded`] |
     /// | `precondition_failed` | 412 | [`Conflict::Changed`], [`Conflict::Outdated`] |
+    /// | `too_many_keys` | 409 | [`Conflict::TooManyKeys`], [`Conflict::TooManyEnded`] |
+    /// | `not_offered` | 409 | [`Conflict::NotOffered`] |
     /// | `digest_held` | 409 | [`Conflict::DigestHeld`], [`Conflict::DigestTwice`] |
     /// | `unavailable` | 503 | [`Io`](Self::Io), [`NotDurable`](Self::NotDurable), [`Cluster`](Self::Cluster), [`Closed`](Self::Closed), [`Conflict::Rotator`], [`Conflict::RotatorWaits`] |
     ///

@@ -4,6 +4,7 @@ pub(crate) mod change;
 pub(crate) mod record;
 #[allow(clippy::module_inception, reason = "the type has the name of its subject")]
 pub(crate) mod role;
+pub(crate) mod role_grants;
 pub(crate) mod role_info;
 
 use crate::access::named::{Kind, NamedId};

@@ -10,6 +10,7 @@ use crate::access::verified_key::VerifiedKey;
 use crate::key::change::Change;
 use crate::key::error::StoreError;
 use crate::key::event::actor::{Actor, Origin};
+use crate::key::owner::key_bounds::KeyBounds;
 use crate::key::scope::Scope;
 
 #[cfg(feature = "cluster")]
@@ -77,6 +78,17 @@ impl KeyStore {
         Self { life: self.life.clone(), view: HandleView { seen, ..self.view.clone() } }
     }
 
+    /// Returns a handle whose changes are within these bounds.
+    pub(crate) fn bounded(&self, bounds: KeyBounds) -> Self {
+        let view = HandleView { bounds: Some(Arc::new(bounds)), ..self.view.clone() };
+        Self { life: self.life.clone(), view }
+    }
+
+    /// Returns the bounds of this handle's changes.
+    pub(crate) fn bounds(&self) -> Option<&KeyBounds> {
+        self.view.bounds.as_deref()
+    }
+
     /// Returns the keys that this handle sees.
     pub(crate) fn seen(&self) -> &Seen {
         &self.view.seen
@@ -100,7 +112,8 @@ impl KeyStore {
 
     /// Returns the scope of a change through this handle, capped by `within` if that is given.
     pub(crate) fn scope(&self, within: Option<&VerifiedKey>) -> Scope {
-        Scope { seen: self.view.seen.clone(), actor: within.cloned() }
+        let HandleView { seen, bounds, .. } = &self.view;
+        Scope { seen: seen.clone(), bounds: bounds.clone(), actor: within.cloned() }
     }
 
     /// Makes changes of keys that this handle sees, with the handle's actor.
@@ -117,12 +130,13 @@ impl KeyStore {
         keys: usize,
         mut decide: impl FnMut(&mut Writer, &Records<'_>) -> Result<Vec<Change>, StoreError>,
     ) -> Result<Vec<Outcome>, StoreError> {
-        let (origin, seen) = (self.origin()?, &self.view.seen);
+        let (origin, HandleView { seen, bounds, .. }) = (self.origin()?, &self.view);
         let terms = Terms { propagation: self.view.propagation, hold: None, lane: Lane::of_keys(keys) };
         let outcomes = self.inner().engine.change_on(terms, |writer, records| {
             let mut changes = decide(writer, records)?;
             for change in &mut changes {
                 change.scope.seen.clone_from(seen);
+                change.scope.bounds.clone_from(bounds);
                 let acting = || change.scope.actor.as_ref().map(|key| Actor::Key(key.id()));
                 let Origin { actor, peer } = origin.clone();
                 change.origin = Origin { actor: actor.or_else(acting), peer };

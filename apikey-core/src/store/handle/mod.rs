@@ -2,6 +2,7 @@
 
 pub(crate) mod actor;
 pub(crate) mod owner;
+mod room;
 mod seen_keys;
 pub(crate) mod tenant;
 pub(crate) mod view;

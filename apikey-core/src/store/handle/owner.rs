@@ -13,12 +13,15 @@ use crate::key::key_filter::{KeyFilter, Page};
 use crate::key::key_info::KeyInfo;
 use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::{CreatedKey, NewKey};
+use crate::key::owner::key_bounds::KeyBounds;
 use crate::key::rotation::options::RotateOptions;
 use crate::key::rotation::overlap::Overlap;
 use crate::store::handle::seen_keys::seen_keys;
 use crate::token::key_id::KeyId;
 
 use crate::store::key_store::KeyStore;
+use crate::usage::query::{Of, Usage};
+use crate::usage::report::UsageReport;
 
 /// A handle of a store that sees the keys of one owner. Every method works as on [`KeyStore`], as if keys of other
 /// owners did not exist: it answers the same for the id of such a key as for an id that no key has. Use it wherever
@@ -61,6 +64,13 @@ impl OwnerStore {
         self.0.seen().owner.as_deref().unwrap_or_default()
     }
 
+    /// Returns a handle of the same keys whose changes are within these bounds: for callers who manage their own keys without a
+    /// key that caps them. The bounds of this handle, if it has any, are replaced.
+    #[must_use = "the changes made through the new handle are within the bounds, those of the old one are not"]
+    pub fn bounded(&self, bounds: KeyBounds) -> Self {
+        Self(self.0.bounded(bounds))
+    }
+
     pub(crate) fn store(&self) -> &KeyStore {
         &self.0
     }
@@ -76,6 +86,26 @@ impl OwnerStore {
     /// [`StoreError::Invalid`] for a key of another owner, and those of [`KeyStore::create`].
     pub fn create(&self, key: NewKey) -> Result<CreatedKey, StoreError> {
         self.0.create(key)
+    }
+
+    /// Returns how often keys were used: of this owner, or of one of its keys. [`KeyStore::usage`].
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for a key of another owner, [`StoreError::Invalid`] for other usage than that of this owner,
+    /// and those of [`KeyStore::usage`].
+    pub fn usage(&self, usage: &Usage) -> Result<UsageReport, StoreError> {
+        let own = self.owner_ref();
+        match usage.of_what() {
+            Of::Key(id) => {
+                self.get(*id)?.ok_or(StoreError::NotFound(*id))?;
+            }
+            Of::Owner { tenant, name } if own == (OwnerRef { tenant: tenant.as_deref(), name }) => {}
+            Of::Owner { name, .. } => return Err(StoreError::invalid("owner", name, "the owner of this handle")),
+            Of::Tenant(_) | Of::Store => {
+                return Err(StoreError::invalid("usage", "of several owners", "that of the owner of this handle"));
+            }
+        }
+        self.0.usage(usage)
     }
 
     /// Revokes every key of this owner, and returns the number of keys that were not revoked before:

@@ -58,6 +58,23 @@ macro_rules! seen_keys {
                 self.0.list_within(filter, actor)
             }
 
+            #[doc = concat!("Returns all of this ", $whose, "'s keys that a filter selects, if the store has to read few records for them:")]
+            /// [`KeyStore::find`].
+            ///
+            /// # Errors
+            /// Those of [`KeyStore::find`].
+            pub fn find(&self, filter: &KeyFilter, max_reads: usize) -> Result<Option<Vec<KeyInfo>>, StoreError> {
+                self.0.find(filter, max_reads)
+            }
+
+            /// Revokes these keys, which is final: [`KeyStore::revoke_keys`].
+            ///
+            /// # Errors
+            /// Those of [`KeyStore::revoke_keys`].
+            pub fn revoke_keys(&self, ids: &[KeyId], reason: impl Into<String>) -> Result<usize, StoreError> {
+                self.0.revoke_keys(ids, reason)
+            }
+
             /// Changes a key's fields: [`KeyStore::update`].
             ///
             /// # Errors

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::access::owner::Seen;
 use crate::commit::cluster::propagation::Propagation;
 use crate::key::event::actor::Origin;
+use crate::key::owner::key_bounds::KeyBounds;
 
 /// What one handle of a store has for itself.
 #[derive(Clone, Default)]
@@ -13,6 +14,8 @@ pub(crate) struct HandleView {
     pub(in crate::store) origin: Arc<Origin>,
     /// The keys that it sees.
     pub(in crate::store) seen: Seen,
+    /// What its changes may make of them.
+    pub(in crate::store) bounds: Option<Arc<KeyBounds>>,
     /// How far its changes have to go before they return.
     pub(in crate::store) propagation: Propagation,
 }

@@ -47,6 +47,27 @@ impl KeyStore {
         }
     }
 
+    /// Returns all keys that a filter selects, whatever its limit, if the store has to read at most `max_reads` records for them;
+    /// otherwise `None`. For what cannot be done page by page, such as sorting.
+    ///
+    /// ```
+    /// use apikey::{KeyFilter, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// store.create_many(["alice", "bob"].map(NewKey::for_owner))?;
+    /// assert_eq!(store.find(&KeyFilter::default(), 1)?, None);
+    /// assert_eq!(store.find(&KeyFilter::owner("bob"), 1)?.map(|keys| keys.len()), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`list`](Self::list).
+    pub fn find(&self, filter: &KeyFilter, max_reads: usize) -> Result<Option<Vec<KeyInfo>>, StoreError> {
+        filter.page_size()?;
+        let page = self.select(&filter.clone().max_reads(max_reads), usize::MAX)?;
+        Ok(page.next.is_none().then_some(page.keys))
+    }
+
     /// Returns all keys that a filter selects on behalf of `actor`, whatever its limit, if the store has to read at most
     /// `max_reads` records for them; otherwise `None`. For what cannot be done page by page, such as sorting.
     ///
@@ -71,9 +92,7 @@ impl KeyStore {
         actor: &VerifiedKey,
     ) -> Result<Option<Vec<KeyInfo>>, StoreError> {
         filter.page_size()?;
-        let Some(readable) = self.readable(actor)? else { return Ok(Some(Vec::new())) };
-        let page = readable.select(&filter.clone().max_reads(max_reads), usize::MAX)?;
-        Ok(page.next.is_none().then_some(page.keys))
+        self.readable(actor)?.map_or(Ok(Some(Vec::new())), |readable| readable.find(filter, max_reads))
     }
 
     /// Returns how often keys were used on behalf of `actor`: of a key or an owner that it may [read](Self::get_within), of a

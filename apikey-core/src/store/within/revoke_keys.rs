@@ -14,6 +14,15 @@ use crate::store::key_store::KeyStore;
 const CHUNK: usize = 1000;
 
 impl KeyStore {
+    /// Revokes these keys, and returns the number of keys that were not revoked before. An id that this handle does not see ends
+    /// the call, so of up to a thousand keys it revokes all or none.
+    ///
+    /// # Errors
+    /// Those of [`revoke`](Self::revoke). After an error, call it again: it may have revoked some keys already.
+    pub fn revoke_keys(&self, ids: &[KeyId], reason: impl Into<String>) -> Result<usize, StoreError> {
+        self.revoke_all(ids, &reason.into(), None)
+    }
+
     /// Revokes these keys on behalf of `actor` (see [`revoke_within`](Self::revoke_within)), and returns the number of keys
     /// that were not revoked before. If the actor does not cover one of them, the call fails, so of up to a thousand keys it
     /// revokes all or none. If the actor is one of them, it is the last.
@@ -38,12 +47,16 @@ impl KeyStore {
         reason: impl Into<String>,
         actor: &VerifiedKey,
     ) -> Result<usize, StoreError> {
-        let reason = reason.into();
-        bounds::reason(&reason)?;
-        let mut others: Vec<KeyId> = ids.iter().copied().filter(|id| *id != actor.id()).collect();
+        self.revoke_all(ids, &reason.into(), Some(actor))
+    }
+
+    fn revoke_all(&self, ids: &[KeyId], reason: &str, actor: Option<&VerifiedKey>) -> Result<usize, StoreError> {
+        bounds::reason(reason)?;
+        let is_actor = |id: &KeyId| actor.is_some_and(|actor| actor.id() == *id);
+        let mut others: Vec<KeyId> = ids.iter().copied().filter(|id| !is_actor(id)).collect();
         others.sort_unstable();
         others.dedup();
-        let scope = self.scope(Some(actor));
+        let scope = self.scope(actor);
         let mut revoked = 0;
         for chunk in others.chunks(CHUNK) {
             let outcomes = self.change(|_, records| {
@@ -53,7 +66,7 @@ impl KeyStore {
                     if records.record(id.as_u128())?.is_some_and(|(record, _)| record.revoked.is_some()) {
                         continue;
                     }
-                    let action = Action::Revoke { reason: reason.clone() };
+                    let action = Action::Revoke { reason: reason.to_owned() };
                     let change = self.inner().engine.change_of(id.as_u128(), action);
                     changes.push(Change { scope: scope.clone(), ..change });
                 }
@@ -61,7 +74,7 @@ impl KeyStore {
             })?;
             revoked += outcomes.iter().filter(|outcome| outcome.changed).count();
         }
-        if ids.contains(&actor.id()) {
+        if let Some(actor) = actor.filter(|actor| ids.contains(&actor.id())) {
             // Once the actor is revoked, it may revoke nothing more.
             match self.revoke_within(actor.id(), reason, actor) {
                 Ok(ended) => revoked += usize::from(ended),

@@ -1,7 +1,8 @@
 //! What a scope allows, by the records at the time when a change is decided.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+mod bounded;
+pub(crate) mod widening;
+
 use std::sync::Arc;
 
 use crate::access::catalog::{ANY_OWNER, ANY_TENANT, ANYWHERE, DELEGATE, OUTLIVE};
@@ -12,17 +13,20 @@ use crate::access::network;
 use crate::access::owner::{OwnerRef, Seen, Tenants};
 use crate::access::permission::{covers, manages};
 use crate::access::quota::{Quota, StoredQuota};
-use crate::base::time::from_ms;
+use crate::base::time::{earlier, from_ms};
 use crate::key::change::{Action, Change};
 use crate::key::error::cap_violation::CapViolation;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::named::NamedRecord;
 use crate::key::named::change::NamedAction;
 use crate::key::owner::change::OwnerAction;
+use crate::key::owner::key_bounds::KeyBounds;
 use crate::key::owner::record::OwnerRecord;
+use crate::key::reach::widening::{gives, is_faster, is_larger, is_later};
 use crate::key::record::{Record, SecretEnd};
 use crate::key::role::change::RoleAction;
 use crate::key::role::record::RoleRecord;
+use crate::key::role::role_grants::RoleGrants;
 use crate::key::tenant::change::TenantAction;
 use crate::key::tenant::record::TenantRecord;
 use crate::token::key_id::KeyId;
@@ -33,31 +37,9 @@ const EVERYTHING: &str = "*";
 /// What a scope allows. It is read under the writer's lock, from the records at the time when a change is decided.
 pub(crate) struct Reach {
     seen: Seen,
+    bounds: Option<Arc<KeyBounds>>,
     actor: Option<ActingKey>,
     roles: RoleGrants,
-}
-
-/// What the roles of the store grant, by name.
-#[derive(Default)]
-pub(crate) struct RoleGrants(BTreeMap<String, Vec<String>>);
-
-impl RoleGrants {
-    pub(crate) fn new(roles: Vec<RoleRecord>) -> Self {
-        Self(roles.into_iter().map(|role| (role.name, role.permissions)).collect())
-    }
-
-    /// The explicit grants of a key, and those of its roles.
-    pub(crate) fn all<'g>(&self, explicit: &'g [String], roles: &[String]) -> Cow<'g, [String]> {
-        if roles.is_empty() {
-            return Cow::Borrowed(explicit);
-        }
-        let of_roles = roles.iter().filter_map(|name| self.0.get(name)).flatten().cloned();
-        Cow::Owned(explicit.iter().cloned().chain(of_roles).collect())
-    }
-
-    fn of<'r>(&self, record: &'r Record) -> Cow<'r, [String]> {
-        self.all(&record.permissions, &record.roles)
-    }
 }
 
 /// An acting key in its current state.
@@ -81,8 +63,8 @@ pub(crate) struct ActingKey {
 }
 
 impl Reach {
-    pub(crate) fn new(seen: Seen, actor: Option<ActingKey>, roles: RoleGrants) -> Self {
-        Self { seen, actor, roles }
+    pub(crate) fn new(seen: Seen, bounds: Option<Arc<KeyBounds>>, actor: Option<ActingKey>, roles: RoleGrants) -> Self {
+        Self { seen, bounds, actor, roles }
     }
 
     /// Checks that the scope may change or create keys of this owner at all.
@@ -110,7 +92,8 @@ impl Reach {
 
     /// Checks that a new key of this owner may have these grants and roles.
     pub(crate) fn new_key(&self, owner: OwnerRef<'_>, grants: &[String], roles: &[String]) -> Result<(), StoreError> {
-        self.grants(owner, &self.roles.all(grants, roles), &[])
+        self.grants(owner, &self.roles.all(grants, roles), &[])?;
+        self.bounds.as_ref().map_or(Ok(()), |bounds| bounded::new_key(bounds, grants, roles))
     }
 
     /// Checks that a change of a role, a tenant or an owner may be made: what it granted or left before and what it does after
@@ -161,6 +144,9 @@ impl Reach {
         after: Option<&Record>,
     ) -> Result<(), StoreError> {
         let Some(after) = after else { return Ok(()) };
+        if let Some(bounds) = &self.bounds {
+            bounded::change(bounds, &change.action, before, after, &self.roles)?;
+        }
         let given = match (&change.action, &self.actor) {
             (Action::Create(_), _) => None,
             (Action::Update(_), _) => before,
@@ -189,8 +175,9 @@ impl Reach {
     }
 
     /// Returns the end of a new key that names none.
-    pub(crate) fn default_end(&self) -> Option<i64> {
-        self.actor.as_ref().and_then(ActingKey::end)
+    pub(crate) fn default_end(&self, now: i64) -> Option<i64> {
+        let bound = self.bounds.as_ref().and_then(|bounds| bounds.latest_end(now));
+        earlier(bound, self.actor.as_ref().and_then(ActingKey::end))
     }
 
     /// Returns the idle time of a new key that names none, in milliseconds.
@@ -456,36 +443,4 @@ impl ActingKey {
 /// Whether one of these grants covers another.
 fn covered(outer: &[String], grant: &str) -> bool {
     outer.iter().any(|wide| covers(wide, grant))
-}
-
-/// Whether a change of a key gives it anything that it did not have.
-fn gives(before: &Record, after: &Record, roles: &RoleGrants) -> bool {
-    let limit = |record: &Record| record.limit.as_ref().map(Limit::stored);
-    let quota = |record: &Record| record.quota.as_ref().map(Quota::stored);
-    (before.disabled && !after.disabled)
-        || is_later(after.expires_at, before.expires_at)
-        || is_later(after.idle.map(|idle| idle.after_ms), before.idle.map(|idle| idle.after_ms))
-        || after.idle.zip(before.idle).is_some_and(|(after, before)| after.since > before.since)
-        || before.not_before.is_some_and(|start| after.not_before.is_none_or(|sooner| sooner < start))
-        || is_faster(limit(after), limit(before))
-        || is_larger(quota(after), quota(before))
-        || network::beyond(&after.networks, &before.networks).is_some()
-        || after.labels.iter().any(|(name, value)| before.labels.get(name) != Some(value))
-        || grants::uncovered(&roles.of(before), &roles.of(after)).is_some()
-        || after.roles.iter().any(|role| !before.roles.contains(role))
-}
-
-/// Whether one end is later than the other, or one idle time longer; `None` is no end.
-fn is_later(end: Option<i64>, than: Option<i64>) -> bool {
-    than.is_some_and(|than| end.is_none_or(|end| end > than))
-}
-
-/// Whether one rate limit lets through more than the other; `None` is no limit.
-fn is_faster(limit: Option<Limit>, than: Option<Limit>) -> bool {
-    Limit::meet_of(limit, than) != limit
-}
-
-/// Whether one quota gives more than the other; `None` is no quota.
-fn is_larger(quota: Option<Quota>, than: Option<Quota>) -> bool {
-    Quota::meet_of(quota, than) != quota
 }
