@@ -84,6 +84,8 @@ pub enum Answer {
     Run(RunReport),
     /// The store's time before and after it was set back; `None` if it was not ahead.
     Clock(Option<AcceptedClock>),
+    /// A link that signs the operator in to the console of the service.
+    ConsoleLink(SecretText),
     /// The node has left its cluster.
     Left {
         /// Whether the engine has it: otherwise the next revocation of another node waits for this one once.

@@ -16,6 +16,7 @@ mod answer;
 mod client;
 #[cfg(unix)]
 mod connection;
+mod console;
 mod examine;
 mod external_keys;
 mod fault;

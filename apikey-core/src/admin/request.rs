@@ -208,6 +208,11 @@ pub enum Request {
     },
     /// Sets the store's time back to that of its clock: [`Answer::Clock`](crate::admin::Answer::Clock).
     AcceptClock,
+    /// Asks for a link that signs this operator in to the console of the service, once and soon:
+    /// [`Answer::ConsoleLink`](crate::admin::Answer::ConsoleLink).
+    ConsoleLink,
+    /// Ends all sessions of the console: [`Answer::Count`](crate::admin::Answer::Count).
+    EndConsoleSessions,
     /// Takes the node out of its cluster: it refuses every key from now on, and no other node waits for it.
     /// [`Answer::Left`](crate::admin::Answer::Left).
     LeaveCluster,
@@ -254,6 +259,8 @@ impl Request {
             Self::Usage(_) => "usage",
             Self::MostUsed { .. } => "most_used",
             Self::AcceptClock => "accept_clock",
+            Self::ConsoleLink => "console_link",
+            Self::EndConsoleSessions => "end_console_sessions",
             Self::LeaveCluster => "leave_cluster",
         }
     }

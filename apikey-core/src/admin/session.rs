@@ -169,6 +169,8 @@ impl Session {
             Request::Usage(usage) => self.usage(&usage)?,
             Request::MostUsed { since, limit } => self.most_used(since, limit)?,
             Request::AcceptClock => Answer::Clock(store.accept_clock()?),
+            Request::ConsoleLink => Answer::ConsoleLink(self.console_link()?),
+            Request::EndConsoleSessions => count(self.end_console_sessions()?),
             Request::LeaveCluster => self.leave_cluster()?,
         })
     }

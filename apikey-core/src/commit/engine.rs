@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::access::auth_error::AuthError;
+use crate::access::peer::Peer;
 use crate::access::stores;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::lock::lock;
@@ -288,13 +289,26 @@ impl Engine {
 
     /// Checks that a key that was verified earlier is still valid, with the same secret.
     pub(crate) fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
+        self.again(key, |index, now| index.recheck(key, now))
+    }
+
+    /// The same from this peer; returns the key as it is now.
+    pub(crate) fn refresh(&self, key: &VerifiedKey, peer: Peer) -> Result<VerifiedKey, AuthError> {
+        self.again(key, |index, now| index.refresh(key, now, peer.address()))
+    }
+
+    fn again<T>(
+        &self,
+        key: &VerifiedKey,
+        check: impl FnOnce(&Index, i64) -> Result<T, AuthError>,
+    ) -> Result<T, AuthError> {
         if key.store != self.index.store() {
             return Err(AuthError::Invalid);
         }
         if !self.is_ready() {
             return Err(AuthError::Unavailable);
         }
-        self.index.recheck(key, self.time.now_ms()).map_err(|error| self.unavailable_if_closed(error))
+        check(&self.index, self.time.now_ms()).map_err(|error| self.unavailable_if_closed(error))
     }
 
     /// Replaces the error of a closed store, whose empty index calls every key invalid.

@@ -316,6 +316,20 @@ impl Index {
         self.check_idle(side.map_or(0, |side| side.idle), now)
     }
 
+    /// The same from this address; returns the key as it is now.
+    pub(crate) fn refresh(&self, key: &VerifiedKey, now: i64, peer: Option<IpAddr>) -> Result<VerifiedKey, AuthError> {
+        let home = verified_home(key);
+        let again = self.read_consistent(self.table(), |table| table.find_again(home, &key.digest));
+        let (live, side, of_tenant) = again.ok_or(AuthError::Invalid)?;
+        check_state(live.state.control, side, now)?;
+        self.check_idle(side.map_or(0, |side| side.idle), now)?;
+        if side.is_some_and(|side| !network::set_contains(side.networks, peer)) {
+            return Err(AuthError::AddressNotAllowed);
+        }
+        let matched = Match { live, side, prefix: key.digest, home, of_tenant };
+        Ok(self.verified_key(&matched, key.id))
+    }
+
     /// Reads a consistent state of a line, its side entry, what its set of grants gives, and what the keys of its tenant share. A
     /// line whose tenant has ended is revoked.
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! What all handles of a store share: the engine of changes, and what the store adds to it.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, Weak};
 
 use crate::access::catalog::{Catalog, UnknownGrant};
 use crate::base::lock::lock;
@@ -14,6 +14,7 @@ use crate::index::refused::no_address::NoAddress;
 use crate::index::refused::refused_attempt::RefusalHook;
 use crate::key::record::StoredPolicy;
 use crate::storage::local::LocalFiles;
+use crate::store::console::hook::ConsoleHook;
 use crate::store::health::{BackupNotes, Health};
 use crate::store::open::options::Options;
 #[cfg(feature = "cluster")]
@@ -55,6 +56,8 @@ pub(crate) struct Inner {
     pub(super) writing_quotas: Mutex<()>,
     /// Held while times of use move from the index to the disk, so that a reader of the disk finds all of them.
     pub(super) writing_uses: Mutex<()>,
+    /// The consoles that this process serves for the store.
+    pub(super) consoles: Mutex<Vec<Weak<dyn ConsoleHook>>>,
     backups: Mutex<BackupNotes>,
     files: Mutex<Option<LocalFiles>>,
 }
@@ -98,6 +101,7 @@ impl Inner {
             quotas_unwritten: AtomicBool::new(false),
             writing_quotas: Mutex::default(),
             writing_uses: Mutex::default(),
+            consoles: Mutex::default(),
             backups: Mutex::default(),
             files: Mutex::new(Some(files)),
         }

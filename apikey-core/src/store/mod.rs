@@ -2,6 +2,7 @@
 
 pub(crate) mod bootstrap;
 pub(crate) mod clock;
+pub(crate) mod console;
 pub(crate) mod create;
 pub(crate) mod events;
 #[cfg(test)]

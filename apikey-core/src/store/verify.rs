@@ -63,6 +63,41 @@ impl KeyStore {
         self.inner().engine.recheck(key)
     }
 
+    /// Checks that a key that was verified earlier is still valid, with the same secret, from this peer, and returns it with what
+    /// it may do now. Use it in a session that begins with a key and outlives the request. The call does not count against the
+    /// key's rate limit, nor as a use.
+    ///
+    /// ```
+    /// use apikey::{KeyStore, KeyUpdate, NewKey, Peer};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").permissions(["orders:read"]))?;
+    /// let key = store.verify(created.key.expose_secret())?;
+    /// store.update(key.id(), KeyUpdate::new().add_permissions(["orders:write"]))?;
+    /// assert!(store.refresh(&key, Peer::Unknown)?.allows("orders:write"));
+    /// store.revoke(key.id(), "left")?;
+    /// assert!(store.refresh(&key, Peer::Unknown).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`recheck`](Self::recheck), and [`AuthError::AddressNotAllowed`].
+    pub fn refresh(&self, key: &VerifiedKey, peer: impl Into<Peer>) -> Result<VerifiedKey, AuthError> {
+        self.inner().engine.refresh(key, peer.into())
+    }
+
+    /// Runs a check of a secret that is no key, such as a code that signs somebody in, and charges the
+    /// [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts) of the peer as a key would: `None` is a failure.
+    ///
+    /// # Errors
+    /// [`AuthError::Invalid`] for a failure; [`AuthError::RateLimited`], without running the check, if too many attempts of the
+    /// peer have failed.
+    #[doc(hidden)]
+    pub fn attempt_with<T>(&self, peer: impl Into<Peer>, check: impl FnOnce() -> Option<T>) -> Result<T, AuthError> {
+        let attempt = Attempt::new("").peer(peer);
+        self.inner().within_budget(&attempt, |error| error, || check().ok_or(AuthError::Invalid))
+    }
+
     /// Returns what a verified key has left of its rate limit; `None` if it has no limit. The call does not count as a
     /// request.
     ///
