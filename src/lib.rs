@@ -8,6 +8,8 @@ mod answer;
 mod ask;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "console")]
+pub mod console;
 mod frameworks;
 mod guard;
 #[cfg(feature = "management")]
@@ -15,6 +17,8 @@ pub mod management;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod self_service;
+#[cfg(feature = "management")]
+mod served;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 #[cfg(any(feature = "tower", feature = "management"))]

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use apikey_core::{FieldError, KeyId, KeyStore, StoreError, VerifiedKey};
+use apikey_core::{FieldError, KeyId, KeyStore, StoreError};
 use http::{HeaderMap, HeaderName};
 use serde::de::DeserializeOwned;
 
+use super::caller::Caller;
 use super::parameter::{Body, Kind, Parameter};
 use super::parts::Parts;
 use crate::answer::{PlainResponse, Problem, from_json, from_query};
@@ -22,7 +23,9 @@ pub(super) struct Call {
     pub(super) parts: Arc<Parts>,
     /// The store, with the caller as the actor of its changes.
     pub(super) store: KeyStore,
-    pub(super) caller: VerifiedKey,
+    pub(super) caller: Caller,
+    /// Whether a session of the console makes the request.
+    pub(super) in_session: bool,
     /// The name of the operation.
     pub(super) operation: &'static str,
     /// What its body is.
@@ -94,7 +97,12 @@ impl Call {
             }
             .into());
         }
-        Ok(Some(format!("key:{}:{key}", self.caller.id())))
+        Ok(Some(format!("{}:{key}", self.caller.idempotency())))
+    }
+
+    /// The URL of the API, if the request came to it: where the console is, the answer's links are relative.
+    pub(super) fn base_url(&self) -> Option<&str> {
+        self.parts.base_url.as_deref().filter(|_| !self.in_session)
     }
 
     /// The problem of a store's error. An actor that is not valid any more gets what its next request would get.

@@ -40,11 +40,9 @@
 
 mod budget;
 mod call;
+mod caller;
 mod cursor;
 mod document;
-mod future;
-#[cfg(feature = "tower")]
-mod mount;
 mod offer;
 mod operation;
 mod operations;
@@ -53,35 +51,37 @@ mod parts;
 mod permissions;
 mod reply;
 mod route;
-#[cfg(feature = "tower")]
-mod service;
 mod tags;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use apikey_core::{Attempt, AuthError, KeyStore, Need, Requirement, VerifiedKey};
+use apikey_core::{AuthError, KeyStore};
 use http::Request;
 use http::request::Parts as Head;
 
 use crate::answer::{PlainResponse, Problem};
 use crate::ask::{GuardLog, KeySource, Rejection, authorize};
 use crate::guard::Offered;
+use crate::served::sealed::Sealed;
+#[cfg(feature = "tower")]
+use crate::served::tower_service;
+use crate::served::{self, Pending, content_length, too_large};
 use crate::worker::{Worker, busy};
 use call::{Call, Query};
-pub use future::ManagementFuture;
-use future::Pending;
-#[cfg(feature = "tower")]
-pub use mount::{Mount, MountFuture, MountService};
+pub(crate) use caller::Acting;
+#[cfg(feature = "console")]
+pub(crate) use caller::{Caller, OF_OWNERS, OwnerCaller};
 use offer::Offer;
 use operation::{Listed, Needs, Operation, Run};
 use parts::Parts;
 use route::{Route, route};
-#[cfg(feature = "tower")]
-pub use service::ManagementResponse;
+#[cfg(feature = "console")]
+pub(crate) use tags::Tags;
 
-/// The longest body of a request, in bytes.
-pub const MAX_BODY: usize = 64 * 1024;
+pub use crate::served::{AnswerFuture, MAX_BODY, Served};
+#[cfg(feature = "tower")]
+pub use crate::served::{Mount, MountFuture, MountService, ServiceFuture};
 
 /// [The API](self) for managing the keys of a store. A clone is cheap, and shares the threads.
 #[derive(Clone)]
@@ -90,7 +90,7 @@ pub struct Management {
 }
 
 /// What an admitted request is: its route, its query, and the caller if the operation needs one.
-type Checked = (Route, Query, Option<VerifiedKey>);
+type Checked = (Route, Query, Option<Acting>);
 
 impl Management {
     /// Creates the API for the keys of this store.
@@ -132,6 +132,11 @@ impl Management {
         document::document(&self.parts)
     }
 
+    #[cfg(feature = "console")]
+    pub(crate) fn store(&self) -> &KeyStore {
+        &self.parts.store
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Parts)) -> Self {
         let parts = Arc::make_mut(&mut self.parts);
         parts.document = OnceLock::new();
@@ -139,31 +144,35 @@ impl Management {
         self
     }
 
-    /// Checks the head of a request: everything that can be checked before its body arrives.
+    /// Checks the head of a request of this caller; without one, of the key that the request presents.
     ///
     /// # Errors
     /// The answer, if that is all there is to do.
-    fn begin(&self, head: &mut Head) -> Result<Admitted, Box<Pending>> {
+    pub(crate) fn begin_as(&self, head: &mut Head, acting: Option<Acting>) -> Result<Admitted, Box<Pending>> {
         let log = GuardLog::inside(head.extensions.get());
         head.extensions.insert(log.clone());
-        match self.check(head) {
-            Ok((route, query, caller)) => Ok(Admitted { route, query, log, caller }),
+        match self.check(head, acting) {
+            Ok((route, query, acting)) => Ok(Admitted { route, query, log, acting }),
             Err(answer) => Err(Box::new(Pending::ready(*answer, log, head.method == http::Method::HEAD))),
         }
     }
 
-    fn check(&self, head: &Head) -> Result<Checked, Box<PlainResponse>> {
+    fn check(&self, head: &Head, acting: Option<Acting>) -> Result<Checked, Box<PlainResponse>> {
         let route = route(&head.method, head.uri.path())?;
         let operation = route.operation;
         let store = &self.parts.store;
-        let caller = match operation.needs.need() {
-            None => None,
-            Some(need) => {
+        let acting = match (operation.needs.need(), acting) {
+            (None, acting) => acting,
+            (Some(need), None) => {
                 let key = authorize(head, Some(store), need.into()).map_err(|rejection| Box::new(rejection.into()))?;
                 if matches!(operation.needs, Needs::KeyOfNoTenant(_)) {
                     key.in_no_tenant().map_err(|error| Box::new(Rejection::of(store, error).into()))?;
                 }
-                Some(key)
+                Some(Acting::with_key(key, KeySource::peer(head, store.header_config())))
+            }
+            (Some(_), Some(acting)) => {
+                acting.check(operation, store)?;
+                Some(acting)
             }
         };
         if let Some(length) = content_length(head).filter(|length| *length > MAX_BODY as u64) {
@@ -171,29 +180,12 @@ impl Management {
         }
         let query = Query::read(head.uri.query().unwrap_or_default(), operation.query)
             .map_err(|problem| Box::new(problem.into()))?;
-        Ok((route, query, caller))
-    }
-
-    /// Checks the key again once the body is there, which may have taken hours: a caller may have lost the key meanwhile, or
-    /// the permission.
-    fn recheck(&self, head: &Head, caller: &VerifiedKey, need: &'static Need) -> Result<(), Rejection> {
-        let store = &self.parts.store;
-        let rejected = |error| Rejection::of(store, error);
-        store.recheck(caller).map_err(rejected)?;
-        // What it may do now, it says only by its token. That it has used up its quota is no reason: this request is paid for.
-        let requirement = Requirement::from(need);
-        match KeySource::presented(head, store.header_config()).token() {
-            Ok(token) => match store.inspect(&Attempt::new(token).needs(&requirement)).answer {
-                Err(error @ AuthError::InsufficientPermission { .. }) => Err(rejected(error)),
-                _ => Ok(()),
-            },
-            Err(_) => Ok(()),
-        }
+        Ok((route, query, acting))
     }
 
     /// Carries out a request whose head was admitted, with its whole body.
-    fn finish(&self, head: Head, admitted: Admitted, body: Result<Vec<u8>, Problem>) -> Pending {
-        let Admitted { route, query, log, caller } = admitted;
+    pub(crate) fn carry_out(&self, head: Head, admitted: Admitted, body: Result<Vec<u8>, Problem>) -> Pending {
+        let Admitted { route, query, log, mut acting } = admitted;
         let is_head = head.method == http::Method::HEAD;
         let ready = |answer: PlainResponse| Pending::ready(answer, log.clone(), is_head);
         let body = match body {
@@ -202,23 +194,26 @@ impl Management {
             Err(problem) => return ready(problem.into()),
         };
         let Route { operation: Operation { id, needs, body: content, run, .. }, parameters: path } = route;
-        if let (Some(caller), Some(need)) = (&caller, needs.need())
-            && let Err(rejection) = self.recheck(&head, caller, need)
+        if let (Some(acting), Some(need)) = (&mut acting, needs.need())
+            && let Err(rejection) = acting.recheck(need, &self.parts.store)
         {
             return ready(rejection.into());
         }
         if let Run::List(listed) = run {
             return ready(match listed {
                 Listed::Document => document::answer(&self.parts),
-                Listed::Permissions => reply::json(200, &permissions::list(&self.parts)),
+                Listed::Permissions => {
+                    reply::json(200, &permissions::list(&self.parts, acting.as_ref().map(Acting::caller)))
+                }
             });
         }
-        // Every other operation needs a key.
-        let Some(caller) = caller else { return ready(Rejection::from(AuthError::Missing).into()) };
-        let peer = KeySource::peer(&head, self.parts.store.header_config());
-        let store = self.parts.store.as_actor_from(caller.id(), peer);
+        // Every other operation needs a caller.
+        let Some(acting) = acting else { return ready(Rejection::from(AuthError::Missing).into()) };
+        let store = acting.store(&self.parts.store);
         let (parts, headers) = (self.parts.clone(), head.headers);
-        let call = Call { parts, store, caller, operation: id, content: *content, path, query, headers, body };
+        let (caller, in_session) = acting.into_caller();
+        let call =
+            Call { parts, store, caller, in_session, operation: id, content: *content, path, query, headers, body };
         let pending = match run {
             Run::Here(run) => return ready(run(&call).unwrap_or_else(PlainResponse::from)),
             Run::Read(run) => self.parts.reads.read(move || run(&call).unwrap_or_else(PlainResponse::from)),
@@ -239,28 +234,57 @@ impl Management {
     }
 }
 
-#[cfg(any(feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
+impl Sealed for Management {}
+
+impl Served for Management {
+    type Admitted = Admitted;
+
+    fn begin(&self, head: &mut Head) -> Result<Admitted, Box<Pending>> {
+        self.begin_as(head, None)
+    }
+
+    fn finish(&self, head: Head, admitted: Admitted, body: Result<Vec<u8>, Problem>) -> Pending {
+        self.carry_out(head, admitted, body)
+    }
+}
+
+#[cfg(feature = "tower")]
+tower_service!(Management);
+
+#[cfg(feature = "tower")]
 impl Management {
-    /// Answers a request whose body is read only if its head is admitted.
-    pub(crate) async fn respond(
-        &self,
-        mut head: Head,
-        body: impl Future<Output = Result<Vec<u8>, Problem>>,
-    ) -> http::Response<String> {
-        let pending = match self.begin(&mut head) {
-            Ok(admitted) => self.finish(head, admitted, body.await),
-            Err(answer) => *answer,
-        };
-        ManagementFuture::new(pending).await
+    /// Returns a layer that serves the API below this path, and leaves every other request to the service inside: for servers
+    /// that do not nest services, such as hyper's and warp's.
+    ///
+    /// ```
+    /// use apikey::KeyStore;
+    /// use apikey::management::Management;
+    /// use tower_layer::Layer;
+    ///
+    /// # fn wire<S>(store: KeyStore, service: S) {
+    /// // In warp `service` is `warp::service(routes)`.
+    /// let service = Management::new(store).at("/admin/v1").layer(service);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn at(self, path: impl Into<String>) -> Mount<Self> {
+        Mount::new(self, path)
     }
 }
 
 /// A request whose head is admitted, and whose body is awaited.
-struct Admitted {
+#[doc(hidden)]
+pub struct Admitted {
     route: Route,
     query: Query,
     log: GuardLog,
-    caller: Option<VerifiedKey>,
+    acting: Option<Acting>,
+}
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admitted")
+    }
 }
 
 /// Answers a request, in any framework: the whole API. The path is that below the mount, such as `/keys`. The caller's address
@@ -283,21 +307,8 @@ struct Admitted {
 /// # Ok(())
 /// # }
 /// ```
-pub fn handle<B: AsRef<[u8]>>(management: &Management, request: Request<B>) -> ManagementFuture {
-    let (mut head, body) = request.into_parts();
-    let pending = match management.begin(&mut head) {
-        Ok(admitted) => management.finish(head, admitted, Ok(body.as_ref().to_vec())),
-        Err(answer) => *answer,
-    };
-    ManagementFuture::new(pending)
-}
-
-fn content_length(head: &Head) -> Option<u64> {
-    head.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-fn too_large(length: u64) -> Problem {
-    Problem::new(413, "body_too_large", format!("the body has {length} bytes or more, at most {MAX_BODY} are read"))
+pub fn handle<B: AsRef<[u8]>>(management: &Management, request: Request<B>) -> AnswerFuture {
+    served::handle(management, request)
 }
 
 impl fmt::Debug for Management {

@@ -64,6 +64,13 @@ pub(super) enum Listed {
     Permissions,
 }
 
+impl Operation {
+    /// Whether an answer has a secret.
+    pub(super) fn shows_secret(&self) -> bool {
+        self.success.iter().any(|success| success.schema == Some("KeyWithSecret"))
+    }
+}
+
 impl Needs {
     /// The permission, for people and the document; `None` if any key will do.
     pub(super) fn permission(self) -> Option<&'static str> {

@@ -3,6 +3,7 @@
 use apikey_core::Need;
 use serde_json::{Value, json};
 
+use super::caller::Caller;
 use super::offer::asks_for;
 use super::operations::OPERATIONS;
 use super::parts::Parts;
@@ -28,16 +29,26 @@ const DOCS: [(&str, &str); 15] = [
 ];
 
 /// What may be put on keys: each with what it is for, the handlers that it opens, and the operations.
-pub(super) fn list(parts: &Parts) -> Value {
+pub(super) fn list(parts: &Parts, caller: Option<&Caller>) -> Value {
     let guarded = Guarded::all();
-    let offered = parts.offer.permissions();
+    let mut offered = parts.offer.permissions();
+    let owner = caller.and_then(Caller::owner);
+    if let Some(owner) = owner {
+        // What the application offers to this owner, with what the service says of it.
+        let doc = |name: &str| {
+            let known = offered.iter().flatten().find(|(known, _)| known == name).map(|(_, doc)| doc.clone());
+            known.or_else(|| DOCS.iter().find(|(known, _)| *known == name).map(|(_, doc)| (*doc).to_owned()))
+        };
+        let names = owner.bounds.offered();
+        offered = Some(names.iter().map(|name| (name.clone(), doc(name).unwrap_or_default())).collect());
+    }
     let is_any = offered.is_none();
     let of_store = || {
         let catalog = parts.store.catalog().unwrap_or_default();
         catalog.iter().map(|name| (name.clone(), String::new())).collect()
     };
     let mut all: Vec<(String, String)> = offered.unwrap_or_else(of_store);
-    for (name, doc) in DOCS {
+    for (name, doc) in DOCS.into_iter().filter(|_| owner.is_none()) {
         if !all.iter().any(|(held, _)| held == name) {
             all.push((name.to_owned(), doc.to_owned()));
         }

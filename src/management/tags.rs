@@ -7,7 +7,7 @@ use crate::answer::Problem;
 
 /// The entity tags of `If-Match` or `If-None-Match`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Tags {
+pub(crate) enum Tags {
     /// `*`
     Any,
     /// Each with its quotes, and whether it is a weak one.
@@ -19,7 +19,7 @@ impl Tags {
     ///
     /// # Errors
     /// `invalid_field` (422) for a field that has something else.
-    pub(super) fn read(headers: &HeaderMap, name: HeaderName) -> Result<Option<Self>, Problem> {
+    pub(crate) fn read(headers: &HeaderMap, name: HeaderName) -> Result<Option<Self>, Problem> {
         let values: Vec<&str> = headers.get_all(&name).iter().map(|value| value.to_str().unwrap_or("?")).collect();
         if values.is_empty() {
             return Ok(None);
@@ -48,7 +48,7 @@ impl Tags {
     }
 
     /// Whether one of them is this one, weak or not.
-    pub(super) fn has(&self, tag: &str) -> bool {
+    pub(crate) fn has(&self, tag: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Listed(tags) => tags.iter().any(|(held, _)| held == tag),

@@ -148,7 +148,9 @@ impl KeyStore {
     }
 
     /// Returns the store's time, which is never earlier than its newest event.
-    pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn now(&self) -> chrono::DateTime<chrono::Utc> {
         crate::base::time::from_ms(self.inner().engine.time.now_ms())
     }
 }

@@ -1,4 +1,4 @@
-//! The API for managing keys in the frameworks that take no tower service. Each turns the head of its request into one of the
+//! The API for managing keys, and the console, in the frameworks that take no tower service. Each turns the head of its request into one of the
 //! `http` crate, and reads the body once that has passed.
 
 #[cfg(feature = "actix-web")]
@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
 use crate::answer::Problem;
 use crate::ask::{GuardLog, PeerAddr};
-use crate::management::MAX_BODY;
+use crate::served::{FullPath, MAX_BODY};
 
 /// The head of a request with this path below the mount.
 fn head(method: Method, path: &str, query: Option<&str>, headers: HeaderMap) -> Parts {
@@ -32,8 +32,15 @@ fn head(method: Method, path: &str, query: Option<&str>, headers: HeaderMap) -> 
     head
 }
 
-/// The same with what layers outside know of the caller.
-fn known(mut head: Parts, peer: Option<IpAddr>, key: Option<VerifiedKey>, log: Option<GuardLog>) -> Parts {
+/// The same with the path that the router has seen, and what layers outside know of the caller.
+fn known(
+    mut head: Parts,
+    full_path: &str,
+    peer: Option<IpAddr>,
+    key: Option<VerifiedKey>,
+    log: Option<GuardLog>,
+) -> Parts {
+    head.extensions.insert(FullPath(full_path.to_owned()));
     if let Some(peer) = peer {
         head.extensions.insert(PeerAddr(peer));
     }

@@ -40,7 +40,7 @@ pub(super) fn list(call: &Call) -> Answer {
         (None, Some(cursor)) => filter.newest_first().before(cursor),
         (Some(after), cursor) => filter.after(cursor.unwrap_or(after)),
     };
-    let found = call.store.events_within(&filter, &call.caller).map_err(|error| call.problem(error))?;
+    let found = call.caller.events(&call.store, &filter).map_err(|error| call.problem(error))?;
     let next = found.next.map(|number| Cursor { value: 0, number: number.into() }.write(call));
     Ok(page(call, "events", &json!({ "events": found.events, "next": next }), next.as_deref()))
 }

@@ -10,10 +10,12 @@ use crate::management::reply;
 use crate::management::tags::Tags;
 
 pub(super) fn me(call: &Call) -> Answer {
-    let key = read(call, call.caller.id())?;
+    let Some(caller) = call.caller.key() else {
+        return Err(Problem::new(404, "not_found", "the session has no key: it says at `session` whose it is"));
+    };
+    let key = read(call, caller.id())?;
     let mut document = reply::key_with_activity(&key);
     if let Value::Object(document) = &mut document {
-        let caller = &call.caller;
         document.insert("effective_permissions".into(), caller.permissions().collect::<Vec<_>>().into());
         document.insert("secret_version".into(), caller.secret_version().into());
         document.insert("superseded".into(), caller.superseded().into());
@@ -46,7 +48,7 @@ fn changes_by_events_alone(key: &KeyInfo) -> bool {
 
 /// A key that the caller may read.
 pub(super) fn read(call: &Call, id: KeyId) -> Result<KeyInfo, Problem> {
-    let key = call.store.get_within(id, &call.caller).map_err(|error| call.problem(error))?;
+    let key = call.caller.get(&call.store, id).map_err(|error| call.problem(error))?;
     key.ok_or_else(|| StoreError::NotFound(id).into())
 }
 

@@ -44,7 +44,7 @@ pub(super) fn page(call: &Call, name: &str, document: &serde_json::Value, next: 
     if apikey_core::redact(&query) != query {
         return answer;
     }
-    let base = call.parts.base_url.as_ref().map(|base| format!("{base}/{name}")).unwrap_or_default();
+    let base = call.base_url().map(|base| format!("{base}/{name}")).unwrap_or_default();
     let joint = if query.is_empty() { "" } else { "&" };
     answer.with("link", format!("<{base}?{query}{joint}cursor={next}>; rel=\"next\""))
 }
@@ -57,7 +57,7 @@ fn in_order(call: &Call, filter: KeyFilter, size: usize, cursor: Option<Cursor>)
         None => filter,
         Some(cursor) => filter.after(id(cursor.number)?),
     };
-    let page = call.store.list_within(&filter, &call.caller).map_err(|error| call.problem(error))?;
+    let page = call.caller.list(&call.store, &filter).map_err(|error| call.problem(error))?;
     let next = page.next.map(|id| Cursor { value: 0, number: number(id) }.write(call));
     Ok((page.keys, next))
 }
@@ -69,7 +69,7 @@ fn sorted(
     cursor: Option<Cursor>,
     value: impl Fn(&KeyInfo) -> i64,
 ) -> Result<Keys, Problem> {
-    let found = call.store.find_within(filter, MAX_SORTED, &call.caller).map_err(|error| call.problem(error))?;
+    let found = call.caller.find(&call.store, filter, MAX_SORTED).map_err(|error| call.problem(error))?;
     let Some(found) = found else {
         let detail = "at most 1000 keys can be sorted by this: name an owner or a tenant, or sort by `created`";
         return Err(field(["sort"], "not_allowed", detail));

@@ -43,7 +43,7 @@ pub(super) fn delete(call: &Call) -> Answer {
 
 fn end(call: &Call, id: KeyId, reason: String) -> Result<(), Problem> {
     // Whether it was revoked before: a repeat succeeds.
-    call.store.revoke_within(id, reason, &call.caller).map(drop).map_err(|error| call.problem(error))
+    call.caller.revoke(&call.store, id, reason).map(drop).map_err(|error| call.problem(error))
 }
 
 #[derive(Deserialize)]
@@ -56,13 +56,7 @@ struct RevokeOwner {
 pub(super) fn revoke_owner(call: &Call) -> Answer {
     let Object(RevokeOwner { reason, tenant }) = call.json()?;
     let reason = Reason { reason }.text();
-    let count = match tenant {
-        None => call.store.revoke_owner_within(call.name(), reason, &call.caller),
-        Some(tenant) => {
-            let store = call.store.tenant(tenant);
-            store.and_then(|store| store.revoke_owner_within(call.name(), reason, &call.caller))
-        }
-    };
+    let count = call.caller.revoke_owner(&call.store, tenant, call.name(), reason);
     Ok(reply::json(200, &json!({ "count": count.map_err(|error| call.problem(error))? })))
 }
 
@@ -98,7 +92,7 @@ pub(super) fn revoke_keys(call: &Call) -> Answer {
         return Err(Problem::titled(409, "unexpected_count", title, detail));
     }
     let reason = Reason { reason }.text();
-    let count = call.store.revoke_keys_within(&ids, reason, &call.caller).map_err(|error| call.problem(error))?;
+    let count = call.caller.revoke_keys(&call.store, &ids, reason).map_err(|error| call.problem(error))?;
     Ok(reply::json(200, &json!({ "count": count })))
 }
 
@@ -107,7 +101,7 @@ fn select(call: &Call, filter: KeyFilter, expected: usize) -> Result<Vec<KeyId>,
     let mut filter = filter.limit(apikey_core::MAX_PAGE).max_reads(MAX_READS);
     let mut ids = Vec::new();
     loop {
-        let page = call.store.list_within(&filter, &call.caller).map_err(|error| call.problem(error))?;
+        let page = call.caller.list(&call.store, &filter).map_err(|error| call.problem(error))?;
         ids.extend(page.keys.iter().filter(|key| key.revoked().is_none()).map(apikey_core::KeyInfo::id));
         match page.next {
             Some(next) if ids.len() <= expected => filter = filter.after(next),

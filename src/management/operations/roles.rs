@@ -31,13 +31,13 @@ pub(super) fn put(call: &Call) -> Answer {
         given.get("permissions").cloned().map(serde_json::from_value).and_then(Result::ok).unwrap_or_default();
     create::check(call, None, &given, permissions)
         .map_err(|(at, detail)| field(&["permissions".to_owned(), at.to_string()], "not_offered", &detail))?;
-    call.store.put_role_within(role, &call.caller).map_err(|error| call.problem(error))?;
+    call.caller.put_role(&call.store, call.name(), role).map_err(|error| call.problem(error))?;
     Ok(named::answer(&read(call)?.ok_or_else(|| named::missing("role"))?))
 }
 
 pub(super) fn delete(call: &Call) -> Answer {
     if call.store.role(call.name()).map_err(|error| call.problem(error))?.is_some() {
-        call.store.delete_role_within(call.name(), &call.caller).map_err(|error| call.problem(error))?;
+        call.caller.delete_role(&call.store, call.name()).map_err(|error| call.problem(error))?;
     }
     // A repeat succeeds.
     Ok(PlainResponse::empty(204))

@@ -28,13 +28,13 @@ pub(super) fn put(call: &Call) -> Answer {
         Some(read) => tenant.only_if(read),
         None => tenant,
     };
-    call.store.put_tenant_within(tenant, &call.caller).map_err(|error| call.problem(error))?;
+    call.caller.put_tenant(&call.store, call.name(), tenant).map_err(|error| call.problem(error))?;
     after(call)
 }
 
 pub(super) fn end(call: &Call) -> Answer {
     let reason = call.json::<Object<Reason>>()?.0.text();
-    call.store.end_tenant_within(call.name(), reason, &call.caller).map_err(|error| call.problem(error))?;
+    call.caller.end_tenant(&call.store, call.name(), reason).map_err(|error| call.problem(error))?;
     after(call)
 }
 

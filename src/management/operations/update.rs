@@ -27,7 +27,7 @@ pub(super) fn update(call: &Call) -> Answer {
         }
     };
     Given::read(call).check(call, key.tenant(), key.permissions(), key.roles())?;
-    let key = call.store.update(id, change.within(&call.caller)).map_err(|error| call.problem(error))?;
+    let key = call.caller.update(&call.store, id, change).map_err(|error| call.problem(error))?;
     Ok(reply::key(200, &key))
 }
 
@@ -40,7 +40,7 @@ pub(super) fn enable(call: &Call) -> Answer {
 }
 
 fn switch(call: &Call, disabled: bool) -> Answer {
-    let change = KeyUpdate::new().disabled(disabled).within(&call.caller);
-    let key = call.store.update(call.id()?, change).map_err(|error| call.problem(error))?;
+    let change = KeyUpdate::new().disabled(disabled);
+    let key = call.caller.update(&call.store, call.id()?, change).map_err(|error| call.problem(error))?;
     Ok(reply::key(200, &key))
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Problem;
 use crate::management::call::{Answer, Call, field};
+use crate::management::caller::OwnerCaller;
 use crate::management::operations::events::{id, time};
 use crate::management::reply;
 
@@ -22,7 +23,12 @@ pub(super) fn usage(call: &Call) -> Answer {
             None => Usage::of_owner(owner),
         },
         (None, None, Some(tenant)) => Usage::of_tenant(tenant),
-        (None, None, None) => Usage::of_store(),
+        (None, None, None) => match call.caller.owner() {
+            // It reads nothing but its own.
+            Some(OwnerCaller { tenant: Some(tenant), owner, .. }) => Usage::of_owner_in_tenant(tenant, owner),
+            Some(OwnerCaller { tenant: None, owner, .. }) => Usage::of_owner(owner),
+            None => Usage::of_store(),
+        },
         (Some(_), ..) => return Err(field(["key"], "not_allowed", "a key has one owner: name it alone")),
     };
     let (since, until) = (time(call, "since")?, time(call, "until")?);
@@ -34,7 +40,7 @@ pub(super) fn usage(call: &Call) -> Answer {
         Some("day") => asked.step(Step::Day),
         Some(_) => return Err(field(["step"], "wrong_type", "expected one of minute, hour, day")),
     };
-    let report = call.store.usage_within(&asked, &call.caller).map_err(|error| call.problem(error))?;
+    let report = call.caller.usage(&call.store, &asked).map_err(|error| call.problem(error))?;
     match query.get("by") {
         None => Ok(reply::json(200, &report)),
         Some("key") => busiest(call, report.covers()),
@@ -44,6 +50,9 @@ pub(super) fn usage(call: &Call) -> Answer {
 
 /// The keys that were used most, of the whole store: the caller may read its usage.
 fn busiest(call: &Call, of_store: Covers) -> Answer {
+    if call.caller.owner().is_some() {
+        return Err(field(["by"], "not_allowed", "the busiest keys are those of the whole store"));
+    }
     for other in ["key", "owner", "tenant", "until", "step"] {
         if call.query.get(other).is_some() {
             return Err(field([other], "not_allowed", "the busiest keys are those of the whole store, until now"));

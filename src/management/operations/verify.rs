@@ -101,14 +101,15 @@ type Inspected = (Result<(), AuthError>, Option<(VerifiedKey, KeyInfo)>);
 
 /// Asks the store about a token. What is no key to the caller counts against the caller's budget.
 fn inspect(call: &Call, attempt: &Attempt<'_>, uses: bool) -> Result<Inspected, Problem> {
-    let caller = call.caller.id();
-    call.parts.budget.admit(caller).map_err(|retry_after| {
+    let caller = call.caller.key().map(VerifiedKey::id);
+    caller.map_or(Ok(()), |caller| call.parts.budget.admit(caller)).map_err(|retry_after| {
         Problem::from(Rejection::of(&call.store, AuthError::RateLimited { retry_after, limit: None }))
     })?;
-    let found = call.store.inspect_within(attempt, &call.caller);
+    let found = call.caller.inspect(&call.store, attempt).map_err(|error| call.problem(error))?;
     let mut answer = found.answer;
     if matches!(answer, Err(AuthError::Invalid | AuthError::Rotated)) {
-        call.parts.budget.charge(caller);
+        // Who runs the service could read all keys.
+        caller.inspect(|caller| call.parts.budget.charge(*caller));
     }
     if let (Ok(()), true) = (&answer, uses) {
         answer = call.store.check(attempt).map(drop);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use apikey::management::{Management, ManagementFuture, handle};
+use apikey::management::{AnswerFuture, Management, handle};
 use apikey::{CreatedKey, KeyStore, NewKey};
 use apikey_testkit::{Answer, Call};
 
@@ -52,7 +52,7 @@ impl Api {
     }
 
     /// Sends a request, and does not wait for its answer.
-    pub(crate) fn begin(&self, call: &Call) -> ManagementFuture {
+    pub(crate) fn begin(&self, call: &Call) -> AnswerFuture {
         let mut request = http::Request::builder().method(call.method()).uri(call.path());
         for (name, value) in call.headers() {
             request = request.header(name, value);
@@ -61,7 +61,7 @@ impl Api {
     }
 
     /// Waits for the answer to a request.
-    pub(crate) fn end(&self, answer: ManagementFuture) -> Answer {
+    pub(crate) fn end(&self, answer: AnswerFuture) -> Answer {
         let (head, body) = wait(answer).into_parts();
         let headers = head.headers.iter();
         let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();

@@ -1,7 +1,5 @@
 //! What a console does for the operators of its store.
 
-use zeroize::Zeroizing;
-
 use crate::key::event::actor::Actor;
 
 /// What a console does for operators.
@@ -10,7 +8,7 @@ pub trait ConsoleHook: Send + Sync {
     ///
     /// # Errors
     /// Why there is none.
-    fn link(&self, operator: &Actor) -> Result<Zeroizing<String>, String>;
+    fn link(&self, operator: &Actor) -> Result<String, String>;
 
     /// Ends all sessions and links, and returns the number of sessions.
     fn end_all(&self) -> usize;

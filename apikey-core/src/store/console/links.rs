@@ -2,8 +2,6 @@
 
 use std::sync::Weak;
 
-use zeroize::Zeroizing;
-
 use crate::base::lock::lock;
 use crate::key::event::actor::Actor;
 use crate::store::console::hook::ConsoleHook;
@@ -19,7 +17,7 @@ impl KeyStore {
     }
 
     /// Returns a link that signs this operator in; `None` if the process serves no console for the store.
-    pub(crate) fn console_link(&self, operator: &Actor) -> Option<Result<Zeroizing<String>, String>> {
+    pub(crate) fn console_link(&self, operator: &Actor) -> Option<Result<String, String>> {
         let hook = lock(&self.inner().consoles).iter().rev().find_map(Weak::upgrade)?;
         Some(hook.link(operator))
     }

@@ -1,5 +1,6 @@
-//! The API below a path of another tower service.
+//! A service of this crate below a path of another tower service.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -10,58 +11,44 @@ use http::{Request, Response, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::Management;
-use super::service::ManagementResponse;
+use super::{FullPath, ServiceFuture};
 
-/// Serves the API below a path, and everything else by another service: the layer that [`Management::at`] returns.
+/// Serves the [API](crate::management) or the console below a path, and everything else by another service: the layer that
+/// [`Management::at`](crate::management::Management::at) returns.
 #[derive(Debug, Clone)]
-pub struct Mount {
-    management: Management,
+pub struct Mount<T> {
+    served: T,
     path: String,
 }
 
-impl Management {
-    /// Returns a layer that serves the API below this path, and leaves every other request to the service inside: for servers
-    /// that do not nest services, such as hyper's and warp's.
-    ///
-    /// ```
-    /// use apikey::KeyStore;
-    /// use apikey::management::Management;
-    /// use tower_layer::Layer;
-    ///
-    /// # fn wire<S>(store: KeyStore, service: S) {
-    /// // In warp `service` is `warp::service(routes)`.
-    /// let service = Management::new(store).at("/admin/v1").layer(service);
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn at(self, path: impl Into<String>) -> Mount {
+impl<T> Mount<T> {
+    pub(crate) fn new(served: T, path: impl Into<String>) -> Self {
         let path = path.into();
-        // Without its slash it would be below no path, and the API nowhere.
+        // Without its slash it would be below no path, and what is served nowhere.
         let path = match path.trim_matches('/') {
             "" => String::new(),
             path => format!("/{path}"),
         };
-        Mount { management: self, path }
+        Self { served, path }
     }
 }
 
-impl<S> Layer<S> for Mount {
-    type Service = MountService<S>;
+impl<S, T: Clone> Layer<S> for Mount<T> {
+    type Service = MountService<S, T>;
 
-    fn layer(&self, inner: S) -> MountService<S> {
+    fn layer(&self, inner: S) -> MountService<S, T> {
         MountService { inner, mount: self.clone() }
     }
 }
 
 /// A service inside of a [`Mount`].
 #[derive(Debug, Clone)]
-pub struct MountService<S> {
+pub struct MountService<S, T> {
     inner: S,
-    mount: Mount,
+    mount: Mount<T>,
 }
 
-impl Mount {
+impl<T> Mount<T> {
     /// The target of a request below the mount; `None` for one that is not.
     fn below(&self, uri: &Uri) -> Option<Uri> {
         let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
@@ -74,10 +61,10 @@ impl Mount {
     }
 }
 
-impl<S, B, C> Service<Request<B>> for MountService<S>
+impl<S, T, B, C> Service<Request<B>> for MountService<S, T>
 where
     S: Service<Request<B>, Response = Response<C>>,
-    Management: Service<Request<B>, Future = ManagementResponse>,
+    T: Service<Request<B>, Response = Response<String>, Error = Infallible, Future = ServiceFuture>,
     C: From<String>,
 {
     type Response = Response<C>;
@@ -91,8 +78,10 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.mount.below(request.uri()) {
             Some(uri) => {
+                let path = FullPath(request.uri().path().to_owned());
+                request.extensions_mut().insert(path);
                 *request.uri_mut() = uri;
-                MountFuture(Inside::Management(self.mount.management.call(request)))
+                MountFuture(Inside::Served(self.mount.served.call(request)))
             }
             None => MountFuture(Inside::Other(Box::pin(self.inner.call(request)))),
         }
@@ -103,7 +92,7 @@ where
 pub struct MountFuture<F>(Inside<F>);
 
 enum Inside<F> {
-    Management(ManagementResponse),
+    Served(ServiceFuture),
     Other(Pin<Box<F>>),
 }
 
@@ -117,7 +106,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             Inside::Other(response) => response.as_mut().poll(cx),
-            Inside::Management(answer) => Pin::new(answer).poll(cx).map(|Ok(answer)| Ok(answer.map(C::from))),
+            Inside::Served(answer) => Pin::new(answer).poll(cx).map(|Ok(answer)| Ok(answer.map(C::from))),
         }
     }
 }
@@ -132,7 +121,7 @@ impl<F> fmt::Debug for MountFuture<F> {
 mod tests {
     use apikey_core::KeyStore;
 
-    use super::*;
+    use crate::management::Management;
 
     #[test]
     fn a_mount_has_what_is_below_its_path() {

@@ -1,0 +1,50 @@
+//! Who is signed in.
+
+use apikey_core::{Actor, KeyId, VerifiedKey};
+
+/// Who is signed in, in a session of the console.
+#[derive(Debug, Clone)]
+pub(super) enum Principal {
+    Key {
+        key: VerifiedKey,
+        /// Whether the secret had a successor already when it signed in: a rotation ends other sessions.
+        was_superseded: bool,
+    },
+    /// Who runs the service, as the admin socket names them.
+    Operator(Actor),
+}
+
+/// What two sessions of one principal have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Who {
+    Key(KeyId),
+    Operator(Actor),
+}
+
+impl Principal {
+    pub(super) fn key(key: VerifiedKey) -> Self {
+        Self::Key { was_superseded: key.superseded(), key }
+    }
+
+    pub(super) fn who(&self) -> Who {
+        match self {
+            Self::Key { key, .. } => Who::Key(key.id()),
+            Self::Operator(operator) => Who::Operator(operator.clone()),
+        }
+    }
+
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Key { .. } => "key",
+            Self::Operator(_) => "operator",
+        }
+    }
+
+    /// The name, for people.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Key { key, .. } => key.name().map_or_else(|| key.id().to_string(), str::to_owned),
+            Self::Operator(operator) => operator.to_string(),
+        }
+    }
+}
