@@ -33,6 +33,7 @@ async fn answer<S: Served>(served: &S, request: &mut Request, response: &mut Res
     let head = head(request.method().clone(), &path, request.uri().query(), request.headers().clone());
     let peer = request.remote_addr().ip();
     let (key, log) = (request.extensions().get().cloned(), request.extensions().get::<GuardLog>().cloned());
+    let head = known(head, request.uri().path(), peer, key, log);
     let body = async {
         match request.payload_with_max_size(MAX_BODY).await {
             Ok(body) => Ok(body.to_vec()),
@@ -40,7 +41,6 @@ async fn answer<S: Served>(served: &S, request: &mut Request, response: &mut Res
             Err(_) => Err(unreadable()),
         }
     };
-    let head = known(head, request.uri().path(), peer, key, log);
     let (parts, body) = respond(served, head, body).await.into_parts();
     response.status_code(parts.status);
     response.headers_mut().extend(parts.headers);
