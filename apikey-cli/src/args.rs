@@ -8,6 +8,7 @@ use crate::commands::backup::{BackupArgs, RestoreArgs, SalvageArgs};
 use crate::commands::bench::BenchArgs;
 use crate::commands::check::CheckArgs;
 use crate::commands::cluster::ClusterAction;
+use crate::commands::console::ConsoleArgs;
 use crate::commands::create::CreateArgs;
 use crate::commands::events::show::EventsArgs;
 use crate::commands::import::ImportArgs;
@@ -165,6 +166,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: ClockAction,
     },
+    /// Print a link that signs you in to the console of the running service, or end its sessions
+    #[command(after_help = examples::CONSOLE)]
+    Console(ConsoleArgs),
     /// Found, watch, restore and leave a cluster: the same keys on many machines
     #[command(after_help = examples::CLUSTER)]
     Cluster {

@@ -136,6 +136,9 @@ examples! {
         "apikey purge --before 365d --yes";
     PURGE_EVENTS: "apikey purge-events --before 2026-01-01 --dry-run";
     CLOCK: "apikey clock accept";
+    CONSOLE:
+        "apikey console"
+        "apikey console --end-all";
     CLUSTER:
         "apikey cluster status"
         "apikey cluster leave";

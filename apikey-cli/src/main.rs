@@ -20,8 +20,8 @@ use clap::{CommandFactory, Parser};
 use args::{Cli, Command};
 use commands::maintenance::ClockAction;
 use commands::{
-    backup, bench, check, cluster, completions, create, events, import, init, jsonl, keys, list, maintenance, purge,
-    quota, refusals, role, rotate, tenant, usage,
+    backup, bench, check, cluster, completions, console, create, events, import, init, jsonl, keys, list, maintenance,
+    purge, quota, refusals, role, rotate, tenant, usage,
 };
 use context::Context;
 use failure::{Code, Failure, readable};
@@ -76,6 +76,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Purge(purge) => purge::purge(context, &purge),
         Command::PurgeEvents(purge) => purge::purge_events(context, &purge),
         Command::Clock { action: ClockAction::Accept } => maintenance::accept_clock(context),
+        Command::Console(args) => console::console(context, &args),
         Command::Cluster { action } => cluster::cluster(context, action),
         Command::Bench(bench) => bench::bench(context, &bench),
         Command::Completions { shell } => completions::completions(Cli::command(), shell),

@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod cluster;
 pub(crate) mod completions;
 mod confirm;
+pub(crate) mod console;
 pub(crate) mod create;
 pub(crate) mod events;
 pub(crate) mod import;

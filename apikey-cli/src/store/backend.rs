@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use apikey_core::admin::{
     Answer, Changed, Diagnosis, EventsToPurge, Imports, MostUsed, NewSecret, OwnerChanged, OwnerPage, RefusedRequests,
-    Request, RolePage, RolePut, Session, TenantChanged, TenantPage, UsageAnswer, Verdict,
+    Request, RolePage, RolePut, SecretText, Session, TenantChanged, TenantPage, UsageAnswer, Verdict,
 };
 use apikey_core::{
     AcceptedClock, BackupReport, EventPage, Health, KeyFilter, KeyId, KeyInfo, KeyStore, MAX_PAGE, OwnerInfo, Page,
@@ -109,6 +109,7 @@ impl Backend {
         run: Run -> RunReport, report => report;
         clock: Clock -> Option<AcceptedClock>, accepted => accepted;
         lines: Lines -> apikey_core::admin::Lines, lines => lines;
+        console_link: ConsoleLink -> SecretText, link => link;
     }
 
     /// Takes the node out of its cluster; returns whether the engine knows, and the health of the store after it.

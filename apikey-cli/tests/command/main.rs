@@ -8,6 +8,8 @@ mod cluster;
 #[cfg(all(target_os = "linux", feature = "etcd"))]
 mod cluster_etcd;
 mod completions;
+#[cfg(unix)]
+mod console;
 mod damage;
 mod events;
 #[cfg(all(target_os = "linux", feature = "http"))]
