@@ -26,9 +26,9 @@ type Answer = Result<PlainResponse, Box<PlainResponse>>;
 
 /// Whoever makes a request, with the session if it is one of the console's own.
 enum Present {
-    /// Who has signed in here: the token of the session, the session, and the principal as it is now.
+    /// A principal that has signed in here: the token of the session, the session, and the principal as it is now.
     SignedIn { token: String, is_plain: bool, session: Box<Session>, principal: Principal },
-    /// Who has signed in to the application.
+    /// An owner that the application has signed in.
     Owner(Box<Owner>),
 }
 
@@ -120,7 +120,7 @@ impl Console {
         let now = self.state.now();
         let (caller, is_fresh) = match &present {
             Present::SignedIn { token, session, principal, .. } => {
-                self.state.sessions.touch(token, now);
+                self.state.sessions.note_use(token, now);
                 let caller = match principal {
                     Principal::Key { key, .. } => Caller::Key(key.clone()),
                     Principal::Operator(operator) => Caller::Operator(operator.clone()),
@@ -247,7 +247,7 @@ impl Console {
             return Err(boxed(Problem::new(409, "signed_in_elsewhere", detail)));
         };
         let again = self.prove(body, self.peer(head))?;
-        if again.who() != principal.who() {
+        if again.identity() != principal.identity() {
             let detail = format!("the session is that of {}: sign out to sign in as somebody else", principal.name());
             return Err(boxed(Problem::new(403, "another_principal", detail)));
         }
@@ -271,7 +271,7 @@ impl Console {
     fn overseer(&self, head: &Head) -> Result<String, Box<PlainResponse>> {
         match self.present(head)? {
             Present::SignedIn { token, principal, .. } if may_end_sessions(&principal) => {
-                self.state.sessions.touch(&token, self.state.now());
+                self.state.sessions.note_use(&token, self.state.now());
                 Ok(token)
             }
             _ => {

@@ -25,7 +25,7 @@ pub(super) struct Codes(Mutex<VecDeque<Code>>);
 struct Code {
     digest: [u8; 32],
     operator: Actor,
-    made: Moment,
+    created: Moment,
 }
 
 impl Codes {
@@ -39,7 +39,7 @@ impl Codes {
         if all.len() >= MAX_CODES {
             all.pop_front();
         }
-        all.push_back(Code { digest: random_text::digest(code.expose_secret()), operator, made: now });
+        all.push_back(Code { digest: random_text::digest(code.expose_secret()), operator, created: now });
         Ok(code)
     }
 
@@ -47,7 +47,7 @@ impl Codes {
     pub(super) fn take(&self, code: &str, now: Moment) -> Option<Actor> {
         let digest = random_text::digest(code);
         let mut all = self.lock();
-        all.retain(|held| now.since(held.made) < LIFE);
+        all.retain(|held| now.since(held.created) < LIFE);
         // Each is compared, in a time that does not depend on the digests.
         let mut found = None;
         for (at, held) in all.iter().enumerate() {

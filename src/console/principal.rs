@@ -1,8 +1,8 @@
-//! Who is signed in.
+//! The principal of a session: a key, or an operator.
 
 use apikey_core::{Actor, KeyId, VerifiedKey};
 
-/// Who is signed in, in a session of the console.
+/// The principal of a session of the console.
 #[derive(Debug, Clone)]
 pub(super) enum Principal {
     Key {
@@ -10,13 +10,13 @@ pub(super) enum Principal {
         /// Whether the secret had a successor already when it signed in: a rotation ends other sessions.
         was_superseded: bool,
     },
-    /// Who runs the service, as the admin socket names them.
+    /// An operator of the service, as the admin socket names them.
     Operator(Actor),
 }
 
 /// What two sessions of one principal have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Who {
+pub(super) enum Identity {
     Key(KeyId),
     Operator(Actor),
 }
@@ -26,10 +26,10 @@ impl Principal {
         Self::Key { was_superseded: key.superseded(), key }
     }
 
-    pub(super) fn who(&self) -> Who {
+    pub(super) fn identity(&self) -> Identity {
         match self {
-            Self::Key { key, .. } => Who::Key(key.id()),
-            Self::Operator(operator) => Who::Operator(operator.clone()),
+            Self::Key { key, .. } => Identity::Key(key.id()),
+            Self::Operator(operator) => Identity::Operator(operator.clone()),
         }
     }
 

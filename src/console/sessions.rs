@@ -11,7 +11,7 @@ use apikey_core::random_text;
 use chrono::{DateTime, Utc};
 
 use super::moment::Moment;
-use super::principal::{Principal, Who};
+use super::principal::{Identity, Principal};
 
 /// The most sessions of a node, and of one principal: the one that nobody has used for the longest time makes room.
 const MAX_SESSIONS: usize = 1000;
@@ -112,7 +112,7 @@ impl Sessions {
         let digest = random_text::digest(token.expose_secret());
         let mut all = self.lock();
         all.retain(|_, held| !held.is_over(now));
-        make_room(&mut all, &session.principal.who());
+        make_room(&mut all, &session.principal.identity());
         all.insert(digest, session);
         Ok(token)
     }
@@ -130,7 +130,7 @@ impl Sessions {
     }
 
     /// Notes the use of a session.
-    pub(super) fn touch(&self, token: &str, now: Moment) {
+    pub(super) fn note_use(&self, token: &str, now: Moment) {
         if let Some(session) = self.lock().get_mut(&random_text::digest(token)) {
             session.used = now;
         }
@@ -164,12 +164,12 @@ impl Sessions {
 }
 
 /// Ends the session that nobody has used for the longest time, if there are too many: one of this principal, if it has many.
-fn make_room(all: &mut HashMap<Digest, Session>, who: &Who) {
-    let of_one = all.values().filter(|session| session.principal.who() == *who).count();
+fn make_room(all: &mut HashMap<Digest, Session>, identity: &Identity) {
+    let of_one = all.values().filter(|session| session.principal.identity() == *identity).count();
     if of_one < MAX_OF_ONE && all.len() < MAX_SESSIONS {
         return;
     }
-    let may_go = |session: &Session| of_one < MAX_OF_ONE || session.principal.who() == *who;
+    let may_go = |session: &Session| of_one < MAX_OF_ONE || session.principal.identity() == *identity;
     let held = all.iter().filter(|(_, session)| may_go(session));
     if let Some(oldest) = held.min_by_key(|(_, session)| session.used.at).map(|(digest, _)| *digest) {
         all.remove(&oldest);

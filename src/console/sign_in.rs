@@ -12,7 +12,7 @@ use crate::ask::Rejection;
 /// What a caller presents: one of these.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Proof {
+struct Credential {
     code: Option<SecretText>,
     key: Option<SecretText>,
 }
@@ -20,10 +20,10 @@ struct Proof {
 impl Console {
     /// Whom the body of a request proves to be there.
     pub(super) fn prove(&self, body: &[u8], peer: Peer) -> Result<Principal, Box<PlainResponse>> {
-        let proof: Proof = from_json(body).map_err(|problem| Box::new(problem.into()))?;
+        let proof: Credential = from_json(body).map_err(|problem| Box::new(problem.into()))?;
         match proof {
-            Proof { code: Some(code), key: None } => self.prove_code(code.expose_secret(), peer),
-            Proof { code: None, key: Some(key) } => self.prove_key(key.expose_secret(), peer),
+            Credential { code: Some(code), key: None } => self.prove_code(code.expose_secret(), peer),
+            Credential { code: None, key: Some(key) } => self.prove_key(key.expose_secret(), peer),
             _ => Err(refused(422, "invalid_field", "expected `code`, or `key`, and one of them")),
         }
     }

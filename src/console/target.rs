@@ -21,7 +21,7 @@ pub(super) enum Target {
     Api(String),
 }
 
-/// What may be asked of a path: methods, and what each names.
+/// The methods of a path, and what each names.
 type Methods = &'static [(&'static str, Target)];
 
 const SESSION: Methods = &[

@@ -4,28 +4,17 @@
 use std::sync::Arc;
 
 use apikey_core::{
-    Actor, Attempt, AuthError, CapViolation, CreatedKey, EventFilter, EventPage, Inspection, KeyBounds, KeyFilter,
-    KeyId, KeyInfo, KeyStore, KeyUpdate, Need, NewKey, OwnerStore, Page, Peer, Requirement, Role, RotateOptions,
-    StoreError, Tenant, Usage, UsageReport, VerifiedKey,
+    Actor, Attempt, CapViolation, CreatedKey, EventFilter, EventPage, Inspection, KeyBounds, KeyFilter, KeyId, KeyInfo,
+    KeyStore, KeyUpdate, NewKey, OwnerStore, Page, Role, RotateOptions, StoreError, Tenant, Usage, UsageReport,
+    VerifiedKey,
 };
-
-use super::operation::{Needs, Operation};
-use crate::answer::{PlainResponse, Problem};
-use crate::ask::Rejection;
-
-/// What an owner without a key may do: with its own keys, and with no others.
-pub(crate) const OF_OWNERS: [&str; 6] =
-    ["keys:read", "keys:create", "keys:update", "keys:rotate", "keys:revoke", "usage:read"];
-
-/// The actor of the changes of owners. Each key has one owner, so no name is needed.
-const OWNER: &str = "owner, in the console";
 
 /// Whoever makes a request.
 #[derive(Debug, Clone)]
 #[cfg_attr(not(feature = "console"), allow(dead_code, reason = "without a console every caller has a key"))]
 pub(crate) enum Caller {
     Key(VerifiedKey),
-    /// Who runs the service: the actor of its changes.
+    /// An operator of the service, whom nothing bounds: the actor of its changes.
     Operator(Actor),
     Owner(Arc<OwnerCaller>),
 }
@@ -51,92 +40,6 @@ impl OwnerCaller {
     fn refused(&self, wanted: Option<&str>) -> StoreError {
         let (wanted, actor) = (wanted.map(str::to_owned), self.tenant.clone());
         StoreError::Exceeds(CapViolation::Tenant { wanted, actor })
-    }
-}
-
-/// A caller, where it is, and whether it is in a session of the console.
-#[derive(Debug)]
-pub(crate) struct Acting {
-    caller: Caller,
-    peer: Peer,
-    session: Option<InSession>,
-}
-
-/// What a session of the console says of its caller.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct InSession {
-    /// Whether its last sign-in was a short while ago.
-    pub(crate) is_fresh: bool,
-}
-
-impl Acting {
-    pub(super) fn with_key(key: VerifiedKey, peer: Peer) -> Self {
-        Self { caller: Caller::Key(key), peer, session: None }
-    }
-
-    /// A caller in a session of the console.
-    #[cfg(feature = "console")]
-    pub(crate) fn in_session(caller: Caller, peer: Peer, is_fresh: bool) -> Self {
-        Self { caller, peer, session: Some(InSession { is_fresh }) }
-    }
-
-    pub(super) fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
-    pub(super) fn into_caller(self) -> (Caller, bool) {
-        (self.caller, self.session.is_some())
-    }
-
-    /// The store, with the caller as the actor of its changes.
-    pub(super) fn store(&self, store: &KeyStore) -> KeyStore {
-        let actor = match &self.caller {
-            Caller::Key(key) => Actor::Key(key.id()),
-            Caller::Operator(actor) => actor.clone(),
-            Caller::Owner(_) => Actor::Application(OWNER.to_owned()),
-        };
-        store.as_actor_from(actor, self.peer)
-    }
-
-    /// Reads the caller's key again once the body is there, which may have taken hours: it may have lost the key meanwhile, or
-    /// the permission.
-    pub(super) fn recheck(&mut self, need: &'static Need, store: &KeyStore) -> Result<(), Rejection> {
-        let Caller::Key(key) = &mut self.caller else { return Ok(()) };
-        let rejected = |error| Rejection::of(store, error);
-        *key = store.refresh(key, self.peer).map_err(rejected)?;
-        key.require(&Requirement::from(need)).map_err(rejected)
-    }
-
-    /// Checks that the caller may ask for an operation at all.
-    pub(super) fn check(&self, operation: &Operation, store: &KeyStore) -> Result<(), Box<PlainResponse>> {
-        let refused = |error| Box::new(PlainResponse::from(Rejection::of(store, error)));
-        if let Some(need) = operation.needs.need() {
-            match &self.caller {
-                Caller::Key(key) => key.require(&Requirement::from(need)).map_err(refused)?,
-                Caller::Operator(_) => {}
-                Caller::Owner(_) => match operation.needs.permission() {
-                    Some(permission) if !OF_OWNERS.contains(&permission) => {
-                        let required = Requirement::from(need);
-                        return Err(refused(AuthError::InsufficientPermission { required }));
-                    }
-                    _ => {}
-                },
-            }
-        }
-        if matches!(operation.needs, Needs::KeyOfNoTenant(_)) {
-            match &self.caller {
-                Caller::Key(key) => key.in_no_tenant().map_err(refused)?,
-                Caller::Operator(_) => {}
-                Caller::Owner(_) => return Err(refused(AuthError::NotFound)),
-            }
-        }
-        match self.session {
-            Some(InSession { is_fresh: false }) if operation.shows_secret() => {
-                let detail = "sign in again to see a secret: the last time was more than 15 minutes ago";
-                Err(Box::new(Problem::new(403, "sign_in_again", detail).into()))
-            }
-            _ => Ok(()),
-        }
     }
 }
 

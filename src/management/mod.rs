@@ -38,6 +38,7 @@
 //! most 5 seconds. Then it is 202, with the nodes that do not as `outstanding`, and the time `everywhere_by` which they have it,
 //! or refuse every key.
 
+mod acting;
 mod budget;
 mod call;
 mod caller;
@@ -68,10 +69,12 @@ use crate::served::sealed::Sealed;
 use crate::served::tower_service;
 use crate::served::{self, Pending, content_length, too_large};
 use crate::worker::{Worker, busy};
-use call::{Call, Query};
-pub(crate) use caller::Acting;
+pub(crate) use acting::Acting;
 #[cfg(feature = "console")]
-pub(crate) use caller::{Caller, OF_OWNERS, OwnerCaller};
+pub(crate) use acting::OF_OWNERS;
+use call::{Call, Query};
+#[cfg(feature = "console")]
+pub(crate) use caller::{Caller, OwnerCaller};
 use offer::Offer;
 use operation::{Listed, Needs, Operation, Run};
 use parts::Parts;

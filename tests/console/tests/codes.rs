@@ -34,7 +34,7 @@ fn a_code_is_good_for_sixty_seconds() {
     for (seconds, status) in [(59, 201), (60, 401), (3600, 401)] {
         let site = Site::new();
         let code = site.code(0);
-        site.pass(TimeDelta::seconds(seconds));
+        site.advance(TimeDelta::seconds(seconds));
         assert_eq!(site.browser().post("/session", &json!({ "code": code })).status, status, "{seconds}");
     }
 }

@@ -97,7 +97,7 @@ impl Site {
         browser
     }
 
-    pub(crate) fn pass(&self, span: TimeDelta) {
+    pub(crate) fn advance(&self, span: TimeDelta) {
         self.clock.advance(span);
     }
 }

@@ -62,9 +62,9 @@ fn an_expired_key_has_no_session() {
     let site = Site::new();
     let key = NewKey::for_owner("root").permissions(["*"]).expires_in(TimeDelta::minutes(5));
     let browser = site.signed_in(&site.store.create(key).unwrap());
-    site.pass(TimeDelta::minutes(4));
+    site.advance(TimeDelta::minutes(4));
     assert!(browser.is_signed_in());
-    site.pass(TimeDelta::minutes(1));
+    site.advance(TimeDelta::minutes(1));
     assert!(!browser.is_signed_in());
 }
 
@@ -128,7 +128,7 @@ fn a_key_that_manages_nothing_does_not_sign_in() {
 }
 
 #[test]
-fn keys_may_be_turned_away() {
+fn sign_in_by_key_may_be_off() {
     let site = Site::new().with(apikey::console::Console::without_keys);
     let browser = site.browser();
     let answer = browser.sign_in(&site.key("root", &["*"]));

@@ -8,7 +8,7 @@ use crate::fixture::{Browser, Site};
 /// Keeps a session in use for 16 minutes.
 fn grow_stale(site: &Site, browser: &Browser<'_>) {
     for _ in 0..2 {
-        site.pass(TimeDelta::minutes(8));
+        site.advance(TimeDelta::minutes(8));
         assert!(browser.is_signed_in());
     }
 }

@@ -14,15 +14,15 @@ fn minutes(count: i64) -> TimeDelta {
 fn a_session_ends_fifteen_minutes_after_its_last_request() {
     let site = Site::new();
     let operator = site.operator();
-    site.pass(minutes(14));
+    site.advance(minutes(14));
     assert_eq!(operator.get("/session").json()["idle_ms"], 60_000);
     assert!(operator.is_signed_in(), "this request counts");
-    site.pass(minutes(14));
+    site.advance(minutes(14));
     assert!(operator.is_signed_in());
     // To ask about the session is no use of it.
-    site.pass(minutes(10));
+    site.advance(minutes(10));
     assert_eq!(operator.get("/session").status, 200);
-    site.pass(minutes(5));
+    site.advance(minutes(5));
     let answer = operator.get("/session");
     assert_eq!((answer.status, answer.code().as_str()), (401, "no_session"));
     assert_eq!(answer.json()["sign_in"], json!(["link", "key"]));
@@ -36,15 +36,15 @@ fn a_session_lasts_eight_hours_at_most() {
     let operator = site.operator();
     let ends_at = operator.get("/session").json()["ends_at"].clone();
     for _ in 0..47 {
-        site.pass(minutes(10));
+        site.advance(minutes(10));
         assert!(operator.is_signed_in());
     }
     // Neither use nor a sign-in makes it longer.
     let again = operator.post("/session/confirm", &json!({ "code": site.code(1000) }));
     assert_eq!((again.status, &again.json()["ends_at"]), (201, &ends_at));
-    site.pass(minutes(9));
+    site.advance(minutes(9));
     assert!(operator.is_signed_in());
-    site.pass(minutes(1));
+    site.advance(minutes(1));
     assert!(!operator.is_signed_in());
 }
 
@@ -52,10 +52,10 @@ fn a_session_lasts_eight_hours_at_most() {
 fn a_clock_that_is_set_back_prolongs_nothing() {
     let site = Site::new();
     let operator = site.operator();
-    site.pass(minutes(14));
+    site.advance(minutes(14));
     site.clock.set(site.clock.now() - TimeDelta::hours(5));
     assert!(operator.is_signed_in());
-    site.pass(TimeDelta::hours(5) + minutes(15));
+    site.advance(TimeDelta::hours(5) + minutes(15));
     assert!(!operator.is_signed_in());
 }
 
@@ -82,7 +82,7 @@ fn who_runs_the_service_sees_the_sessions_and_ends_them() {
     let site = Site::new();
     let admin = site.key("root", &["*"]);
     let operator = site.operator();
-    site.pass(minutes(1));
+    site.advance(minutes(1));
     let root = site.signed_in(&admin);
     let reader = site.signed_in(&site.key("alice", &["keys:read", "keys:any_owner"]));
     let tenants =
@@ -152,7 +152,7 @@ fn there_are_a_thousand_sessions_at_most_and_sixteen_of_one() {
     let many = site.key("mallory", &["keys:read"]);
     let mut browsers: Vec<Browser<'_>> = Vec::new();
     for _ in 0..40 {
-        site.pass(TimeDelta::seconds(1));
+        site.advance(TimeDelta::seconds(1));
         browsers.push(site.signed_in(&many));
     }
     let alive = |browsers: &[Browser<'_>]| browsers.iter().filter(|one| one.is_signed_in()).count();
@@ -160,7 +160,7 @@ fn there_are_a_thousand_sessions_at_most_and_sixteen_of_one() {
     assert!(operator.is_signed_in(), "nobody signs another out in this way");
     let others: Vec<Browser<'_>> = (0..1000)
         .map(|n| {
-            site.pass(TimeDelta::milliseconds(1));
+            site.advance(TimeDelta::milliseconds(1));
             site.signed_in(&site.key(&format!("owner-{n}"), &["keys:read"]))
         })
         .collect();
