@@ -38,6 +38,7 @@ mod codes;
 mod cookie;
 mod describe;
 mod fields;
+mod link_error;
 mod moment;
 mod origin;
 mod owner;
@@ -50,7 +51,8 @@ mod target;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use apikey_core::{ConsoleHook, KeyStore};
+use apikey_core::admin::SecretText;
+use apikey_core::{Actor, ConsoleHook, KeyStore};
 use http::Request;
 use http::request::Parts as Head;
 
@@ -61,6 +63,7 @@ use crate::served::{self};
 pub use crate::served::{AnswerFuture, MAX_BODY, Served};
 #[cfg(feature = "tower")]
 pub use crate::served::{Mount, MountFuture, MountService, ServiceFuture};
+pub use link_error::LinkError;
 pub use owner::Owner;
 use state::State;
 
@@ -119,6 +122,26 @@ impl Console {
     #[must_use]
     pub fn without_keys(self) -> Self {
         Self { with_keys: false, ..self }
+    }
+
+    /// Returns a link that signs this operator in, as `apikey console` prints one: once, within 60 seconds, for everything. For a
+    /// program whose terminal belongs to its operator. Show it to nobody else, and log it nowhere.
+    ///
+    /// ```
+    /// use apikey::KeyStore;
+    /// use apikey::console::Console;
+    /// use apikey::management::Management;
+    ///
+    /// let console = Console::new(Management::new(KeyStore::temporary()?)).url("http://127.0.0.1:8082");
+    /// let link = console.link("terminal")?;
+    /// assert!(link.expose_secret().starts_with("http://127.0.0.1:8082/#code="));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The console has no [URL](Self::url), or there are no random bytes.
+    pub fn link(&self, operator: impl Into<Actor>) -> Result<SecretText, LinkError> {
+        self.state.new_link(&operator.into()).map(SecretText::new)
     }
 
     fn store(&self) -> &KeyStore {

@@ -6,6 +6,7 @@ use apikey_core::{Actor, ConsoleHook, KeyStore};
 
 use super::codes::Codes;
 use super::describe::node;
+use super::link_error::LinkError;
 use super::moment::Moment;
 use super::origin::origin_of;
 use super::sessions::Sessions;
@@ -38,15 +39,16 @@ impl State {
     }
 }
 
-impl ConsoleHook for State {
-    fn link(&self, operator: &Actor) -> Result<String, String> {
-        let url = self.url().ok_or("the console does not know its URL: the service says it with Console::url")?;
+impl State {
+    /// A link that signs an operator in.
+    pub(super) fn new_link(&self, operator: &Actor) -> Result<String, LinkError> {
+        let url = self.url().ok_or(LinkError::NoUrl)?;
         if origin_of(&url).is_none() {
-            return Err(format!("the console has the URL {url:?}: expected one like https://keys.example"));
+            return Err(LinkError::NotAUrl(url));
         }
         // Such a text reads as no user: changes of the command and those of the page can be told apart.
         let actor = Actor::Application(format!("{operator} console"));
-        let code = self.codes.make(actor, self.now()).map_err(|error| format!("no random code: {error}"))?;
+        let code = self.codes.make(actor, self.now()).map_err(LinkError::NoRandom)?;
         tracing::info!(name: "apikey.console", target: "apikey", %operator, "made a link to the console");
         // A proxy finds the node of the session by its name.
         let node = node(&self.store).map(|node| {
@@ -54,6 +56,12 @@ impl ConsoleHook for State {
             format!("?node={name}")
         });
         Ok([&url, "/", node.as_deref().unwrap_or_default(), "#code=", code.expose_secret()].concat())
+    }
+}
+
+impl ConsoleHook for State {
+    fn link(&self, operator: &Actor) -> Result<String, String> {
+        self.new_link(operator).map_err(|error| error.to_string())
     }
 
     fn end_all(&self) -> usize {

@@ -6,17 +6,21 @@
 //!    '------- X-API-Key --> http://127.0.0.1:8081    application tier: api.rs, orders.rs
 //!                                   |
 //!                           two_tier.db, a directory: the embedded key store
+//!                                   |
+//! browser --- http://127.0.0.1:8082 ------- console: keys made, watched, rotated and revoked; on a port of its own
 //! ```
 //!
-//! Start with `api.rs`: that is what a service needs. `demo_keys.rs` shows how to create keys.
+//! Start with `api.rs`: that is what a service needs. `demo_keys.rs` shows how to create keys, `console.rs` how to serve the
+//! console.
 
 mod args;
+mod console;
 mod demo_keys;
 mod page;
 mod welcome;
 
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -49,20 +53,27 @@ async fn run(args: &Args) -> Result<(), Failure> {
     // The ports first: if one is in use, the program has created no key that nobody sees.
     let (api_listener, api_origin) = bind("--api-port", args.api_port).await?;
     let (page_listener, page_origin) = bind("--page-port", args.page_port).await?;
-    let store = KeyStore::builder().admin_socket(args.admin_socket).open(&args.store);
+    let (console_listener, console_origin) = bind("--console-port", args.console_port).await?;
+    // Counts uses, for the charts of the console.
+    let store = KeyStore::builder().admin_socket(args.admin_socket).count_use(true).open(&args.store);
     let store = store.map_err(|error| format!("{error}\n(--store PATH takes another directory)"))?;
     let keys = demo_keys::ready(&store, args.new_demo_keys)?;
 
     let api = api::router(store.clone(), &page_origin)?;
     let page = page::router(&page_origin, &api_origin)?;
+    let console = console::console(store.clone(), &console_origin);
 
     // Installed before the program prints anything: a reader of "Ctrl-C stops" may press it at once.
     let stop = stop_signal()?;
-    say(&welcome::text(&keys, &args.store, &page_origin, &api_origin))?;
+    say(&welcome::text(&keys, &args.store, &page_origin, &api_origin, console.link("terminal")?.expose_secret()))?;
+    console::print_links_on_enter(console.clone());
 
     let (running, stopped) = watch::channel(());
-    let tiers =
-        [tokio::spawn(serve(api_listener, api, stopped.clone())), tokio::spawn(serve(page_listener, page, stopped))];
+    let tiers = [
+        tokio::spawn(serve(api_listener, api, stopped.clone())),
+        tokio::spawn(serve(page_listener, page, stopped.clone())),
+        tokio::spawn(serve(console_listener, console::router(console, &console_origin), stopped)),
+    ];
     stop.await;
     drop(running);
     let ended = timeout(GRACE, async {
@@ -97,7 +108,9 @@ async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<
         // An error here only says that the sender is gone, which is the signal.
         let _ = stop.changed().await;
     };
-    axum::serve(listener, router).with_graceful_shutdown(stopped).await
+    // With the address of the caller, which the console shows.
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stopped).await
 }
 
 /// Ends at Ctrl-C or at SIGTERM, which `docker stop` and systemd send. Listens from the call on.
@@ -125,7 +138,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 }
 
 /// Prints without the panic of `println!` when the reader has gone, as in `two_tier | head`.
-fn say(text: &str) -> Result<(), Failure> {
+pub(crate) fn say(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| format!("cannot print: {error}").into())
 }

@@ -57,8 +57,8 @@ fn protection(api_origin: &str) -> [(HeaderName, String); 6] {
     ]
 }
 
-/// The API allows one origin: this redirects `localhost` to `127.0.0.1`.
-async fn one_origin(State(origin): State<Arc<str>>, request: Request, next: Next) -> Response {
+/// The API and the console allow one origin: this redirects `localhost` to `127.0.0.1`.
+pub(crate) async fn one_origin(State(origin): State<Arc<str>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
     if host == origin.strip_prefix("http://").map(str::as_bytes) {
         next.run(request).await

@@ -55,13 +55,17 @@ const TRIES: [Try; 6] = [
 const VARIABLE: &str = r#""X-API-Key: $KEY""#;
 
 /// The whole text.
-pub(crate) fn text(keys: &DemoKeys, store: &Path, page_origin: &str, api_origin: &str) -> String {
+pub(crate) fn text(keys: &DemoKeys, store: &Path, page_origin: &str, api_origin: &str, link: &str) -> String {
     let store = store.display();
     let mut lines = vec![
-        "Two tiers are up. Both answer on this machine only.".to_owned(),
+        "Two tiers and a console are up. They answer on this machine only.".to_owned(),
         String::new(),
-        format!("  page  {page_origin}   open this in a browser"),
-        format!("  api   {api_origin}"),
+        format!("  page     {page_origin}   open this in a browser"),
+        format!("  api      {api_origin}"),
+        format!("  console  {link}"),
+        String::new(),
+        "The console makes, watches, rotates and revokes keys. Its link signs in once, within a minute:".to_owned(),
+        "press Enter for another.".to_owned(),
         String::new(),
     ];
     match keys {

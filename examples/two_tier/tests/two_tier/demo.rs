@@ -21,6 +21,8 @@ pub(crate) struct Demo {
     pub(crate) api: String,
     /// The origin of the page.
     pub(crate) page: String,
+    /// The link to the console.
+    pub(crate) console: String,
 }
 
 impl Demo {
@@ -32,7 +34,8 @@ impl Demo {
     /// Starts it on free ports, with more arguments.
     pub(crate) fn start_with(store: &Path, more: &[&str]) -> Self {
         let process = Process::start(command(store).args(more));
-        let mut demo = Self { process, welcome: String::new(), api: String::new(), page: String::new() };
+        let mut demo =
+            Self { process, welcome: String::new(), api: String::new(), page: String::new(), console: String::new() };
         while !demo.welcome.ends_with("Ctrl-C stops.\n") {
             let line = demo.process.line(PATIENCE);
             let line = line.unwrap_or_else(|| panic!("no welcome; so far: {}", demo.welcome));
@@ -41,6 +44,7 @@ impl Demo {
         }
         demo.api = printed::origin(&demo.welcome, "api");
         demo.page = printed::origin(&demo.welcome, "page");
+        demo.console = printed::origin(&demo.welcome, "console");
         demo
     }
 
@@ -85,6 +89,9 @@ pub(crate) fn run<A: AsRef<OsStr>>(store: &Path, more: &[A]) -> Output {
 fn command(store: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_two_tier"));
     // Later arguments win, so that a test can ask for a certain port.
-    command.args(["--api-port", "0", "--page-port", "0", "--store"]).arg(store).stdin(Stdio::null());
+    command
+        .args(["--api-port", "0", "--page-port", "0", "--console-port", "0", "--store"])
+        .arg(store)
+        .stdin(Stdio::null());
     command
 }

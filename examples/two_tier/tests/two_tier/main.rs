@@ -11,6 +11,7 @@
 
 mod browser;
 mod chromium;
+mod console;
 mod demo;
 mod http;
 mod keys;

@@ -32,7 +32,7 @@ fn a_port_in_use_is_named_and_no_keys_are_made() {
     let store = dir.path().join("keys.db");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    for option in ["--api-port", "--page-port"] {
+    for option in ["--api-port", "--page-port", "--console-port"] {
         let message = refusal(&run(&store, &[option, &port]));
         assert!(message.contains(&port) && message.contains("in use") && message.contains(option), "{message}");
     }
@@ -58,11 +58,13 @@ fn help_names_every_option() {
     for option in [
         "--api-port",
         "--page-port",
+        "--console-port",
         "--store",
         "--new-demo-keys",
         "--admin-socket",
         "[default: 8080]",
         "[default: 8081]",
+        "[default: 8082]",
     ] {
         assert!(help.contains(option), "{option} in {help}");
     }
