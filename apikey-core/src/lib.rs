@@ -114,7 +114,7 @@ pub use storage::open_error::OpenError;
 pub use store::console::hook::ConsoleHook;
 pub use store::handle::owner::OwnerStore;
 pub use store::handle::tenant::TenantStore;
-pub use store::health::{Health, LastBackup};
+pub use store::health::{DiskSize, Health, LastBackup};
 pub use store::inspect::Inspection;
 pub use store::key_store::KeyStore;
 pub use token::api_key::ApiKey;

@@ -78,6 +78,15 @@ impl Caller {
         }
     }
 
+    /// Whether it may read all keys of the store.
+    pub(super) fn sees_all(&self) -> bool {
+        match self {
+            Self::Key(key) => key.tenant().is_none() && key.allows("keys:any_owner") && key.allows("keys:any_tenant"),
+            Self::Operator(_) => true,
+            Self::Owner(_) => false,
+        }
+    }
+
     /// What tells its idempotency keys from those of other callers. The store tells owners apart.
     pub(super) fn idempotency(&self) -> String {
         match self {

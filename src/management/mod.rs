@@ -42,6 +42,7 @@ mod acting;
 mod budget;
 mod call;
 mod caller;
+mod census;
 mod cursor;
 mod document;
 mod offer;
@@ -107,6 +108,7 @@ impl Management {
             changes: Worker::changing(),
             revoking_many: Arc::default(),
             budget: Arc::default(),
+            census: Arc::default(),
             document: OnceLock::new(),
         };
         Self { parts: Arc::new(parts) }

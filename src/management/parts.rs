@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use apikey_core::KeyStore;
 
 use super::budget::Budget;
+use super::census::Census;
 use super::offer::Offer;
 use crate::worker::Worker;
 
@@ -20,5 +21,6 @@ pub(super) struct Parts {
     /// free for changes of one key.
     pub(super) revoking_many: Arc<Mutex<()>>,
     pub(super) budget: Arc<Budget>,
+    pub(super) census: Arc<Census>,
     pub(super) document: OnceLock<String>,
 }

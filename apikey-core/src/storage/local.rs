@@ -19,6 +19,7 @@ use crate::storage::in_use_marker;
 use crate::storage::lock::lock;
 use crate::storage::open_error::{OpenError, damaged, read_error, recover_error};
 use crate::storage::recovery::recovered;
+use crate::storage::wal;
 
 /// The options of opening a store's directory.
 #[derive(Debug, Clone)]
@@ -128,6 +129,28 @@ impl LocalFiles {
 
     /// Writes into the lock file where operators can connect.
     #[cfg(unix)]
+    /// The bytes of all files of the database, and those of the write-ahead log among them.
+    pub(crate) fn bytes(&self) -> io::Result<(u64, u64)> {
+        let (mut all, mut log) = (0, 0);
+        let mut directories = vec![self.database.clone()];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory)? {
+                let entry = entry?;
+                // sled may delete a file meanwhile.
+                let Ok(file) = entry.metadata() else { continue };
+                if file.is_dir() {
+                    directories.push(entry.path());
+                    continue;
+                }
+                all += file.len();
+                if entry.file_name() == wal::NAME {
+                    log += file.len();
+                }
+            }
+        }
+        Ok((all, log))
+    }
+
     pub(crate) fn note_socket(&self, socket: &Path) {
         if let Some(lock) = &self.lock
             && let Err(error) = Holder::write(lock, Some(socket), None)

@@ -51,6 +51,16 @@ pub struct LastBackup {
     pub number: u64,
 }
 
+/// What a store takes on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DiskSize {
+    /// The bytes of all of its files.
+    pub bytes: u64,
+    /// Those of the write-ahead log, which is as long as it gets from the beginning.
+    pub log_bytes: u64,
+}
+
 /// What the store remembers of its backups.
 #[derive(Debug, Default)]
 pub(crate) struct BackupNotes {

@@ -9,7 +9,7 @@ use crate::http::header_config::HeaderConfig;
 use crate::http::refusal::Refusal;
 use crate::key::error::StoreError;
 use crate::store::handle::view::HandleView;
-use crate::store::health::Health;
+use crate::store::health::{DiskSize, Health};
 use crate::store::inner::Inner;
 use crate::store::life::Life;
 use crate::store::service::Service;
@@ -78,6 +78,19 @@ impl KeyStore {
     #[must_use]
     pub fn health(&self) -> Health {
         self.inner().health()
+    }
+
+    /// Returns what the store takes on the disk; `None` if that cannot be read, or the store is closed.
+    ///
+    /// ```
+    /// let store = apikey::KeyStore::temporary()?;
+    /// assert!(store.disk_size().is_some_and(|size| size.bytes > 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn disk_size(&self) -> Option<DiskSize> {
+        let (bytes, log_bytes) = self.inner().files().as_ref()?.bytes().ok()?;
+        Some(DiskSize { bytes, log_bytes })
     }
 
     /// Returns whether the store verifies keys: it is open, and in a cluster its replica is fresh. A readiness probe asks

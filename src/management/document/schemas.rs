@@ -76,6 +76,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     put("Introspection", introspection());
     put("PermissionList", permissions());
     put("Health", health());
+    put("Overview", overview());
     put("Document", json!({ "type": "object", "description": "An OpenAPI document." }));
     put("Outstanding", outstanding());
     all
@@ -331,6 +332,25 @@ fn health() -> Value {
             "cluster",
         ],
     )
+}
+
+fn overview() -> Value {
+    let known = |text: &str| json!({ "type": ["integer", "null"], "minimum": 0, "description": format!("{text}; null if that is not known.") });
+    let states = json!({
+        "type": ["object", "null"],
+        "additionalProperties": count(),
+        "description": "How many keys are in each state; null while a large store counts them, and where the caller sees too many.",
+    });
+    let properties = json!({
+        "states": states,
+        "expiring": known("How many active keys end within 30 days"),
+        "idle": known("How many active keys nobody has used for 90 days"),
+        "old_secrets": known("How many active keys were rotated, and have an old secret that is still valid"),
+        "counted_at": { "type": ["string", "null"], "format": "date-time", "description": "When they were counted." },
+        "disk_bytes": known("The bytes of all files of the store"),
+        "log_bytes": known("The bytes of its write-ahead log"),
+    });
+    object(properties, &["states", "expiring", "idle", "old_secrets", "counted_at", "disk_bytes", "log_bytes"])
 }
 
 fn outstanding() -> Value {

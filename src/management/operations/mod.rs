@@ -7,6 +7,7 @@ mod health;
 mod keys;
 mod list;
 mod named;
+mod overview;
 mod parameters;
 mod revoke;
 mod roles;
@@ -429,6 +430,15 @@ pub(super) static OPERATIONS: &[Operation] = &[
             Run::Here(health::health),
         )
     },
+    operation(
+        "overview",
+        "GET",
+        "/overview",
+        "Counts the keys by state, and those that need somebody",
+        READ,
+        &[body(200, "Overview", &[])],
+        Run::Read(overview::overview),
+    ),
     operation(
         "openapi",
         "GET",

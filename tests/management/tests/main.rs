@@ -4,6 +4,7 @@
 mod cluster;
 mod fixture;
 mod guide;
+mod overview;
 mod rules;
 mod schemas;
 mod strange;

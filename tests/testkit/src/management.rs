@@ -115,7 +115,9 @@ impl<S: FnMut(&Call) -> Answer> Table<S> {
         let Callers { admin, reader, of_acme, nobody, .. } = callers;
         let me = self.row(nobody, Call::get("/me"), "200").json();
         assert_eq!((&me["owner"], &me["effective_permissions"]), (&json!("bob"), &json!(["orders:read"])));
-        for path in ["/keys", "/events", "/usage?owner=alice", "/permissions", "/health", "/tenants", "/roles"] {
+        for path in
+            ["/keys", "/events", "/usage?owner=alice", "/permissions", "/health", "/overview", "/tenants", "/roles"]
+        {
             self.row("", Call::get(path), "401 missing_api_key");
             self.row("ak_nothing", Call::get(path), "401 invalid_api_key");
             self.row(nobody, Call::get(path), "403 insufficient_permission");

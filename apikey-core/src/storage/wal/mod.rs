@@ -38,7 +38,7 @@ use crate::storage::batch::{Batch, Write};
 pub(crate) use crate::storage::wal::read::{WalError, beyond};
 
 /// The name of its file, in the database's directory, so that replacing one replaces the other.
-const NAME: &str = "wal";
+pub(crate) const NAME: &str = "wal";
 /// The bytes of a segment, with room for some two thousand changes.
 const SEGMENT: usize = 1 << 20;
 /// The most bytes to read of the file: one more than it has.
