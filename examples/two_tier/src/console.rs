@@ -23,7 +23,7 @@ pub(crate) fn router(console: Console, origin: &str) -> Router {
     Router::new().fallback_service(console).layer(from_fn_with_state(origin.into(), one_origin))
 }
 
-/// Prints another link whenever somebody presses Enter: a link signs in once, and soon. The terminal is the operator's.
+/// Prints another link for each line that is entered: a link signs in once, and soon. The terminal is the operator's.
 pub(crate) fn print_links_on_enter(console: Console) {
     thread::spawn(move || {
         for line in io::stdin().lines() {

@@ -21,6 +21,8 @@ mod guides_first_keys {}
 mod guides_managing_keys {}
 #[doc = include_str!("../../../docs/guides/managing-over-http.md")]
 mod guides_managing_over_http {}
+#[doc = include_str!("../../../docs/guides/console.md")]
+mod guides_console {}
 #[doc = include_str!("../../../docs/guides/limits.md")]
 mod guides_limits {}
 #[doc = include_str!("../../../docs/guides/quotas.md")]

@@ -7,7 +7,7 @@ use tempfile::tempdir;
 use crate::demo::Demo;
 
 /// The origin and the code of a link.
-fn parts(link: &str) -> (&str, &str) {
+fn split(link: &str) -> (&str, &str) {
     link.split_once("/#code=").unwrap_or_else(|| panic!("no link: {link}"))
 }
 
@@ -21,7 +21,7 @@ async fn sign_in(console: &str, code: &str, origin: &str) -> reqwest::Response {
 async fn the_link_of_the_welcome_leads_to_a_key_that_the_api_takes() {
     let dir = tempdir().unwrap();
     let demo = Demo::start(&dir.path().join("keys.db"));
-    let (console, code) = parts(&demo.console);
+    let (console, code) = split(&demo.console);
     let page = Client::new().get(format!("{console}/")).send().await.unwrap();
     assert_eq!(page.status(), StatusCode::OK);
     assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
@@ -59,7 +59,7 @@ async fn the_link_of_the_welcome_leads_to_a_key_that_the_api_takes() {
 async fn another_name_of_this_machine_leads_to_the_one_origin() {
     let dir = tempdir().unwrap();
     let demo = Demo::start(&dir.path().join("keys.db"));
-    let (console, _) = parts(&demo.console);
+    let (console, _) = split(&demo.console);
     let client = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let answer = client.get(format!("{console}/")).header("host", "localhost:1").send().await.unwrap();
     assert_eq!(answer.headers()["location"].to_str().unwrap(), format!("{console}/"));
