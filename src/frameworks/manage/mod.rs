@@ -77,6 +77,10 @@ fn unreadable() -> Problem {
 /// slash.
 #[cfg(any(feature = "actix-web", feature = "salvo"))]
 fn below<'p>(path: &'p str, decoded: &str) -> &'p str {
+    // A request to the mount itself may end in a slash, or not.
+    if decoded.is_empty() {
+        return "";
+    }
     let ends = path.match_indices('/').filter_map(|(at, _)| path.get(at + 1..));
     let is_it = |end: &&str| percent_decoded(end) == decoded;
     ends.into_iter().find(is_it).unwrap_or(path)
@@ -100,6 +104,7 @@ mod tests {
             ("/v1/v1/keys", "keys", "keys"),
             ("/admin/v1/a+b&c=d", "a+b&c=d", "a+b&c=d"),
             ("/admin/v1/", "", ""),
+            ("/admin/v1", "", ""),
         ] {
             assert_eq!(below(path, decoded), expected, "{path}");
         }
