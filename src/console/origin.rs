@@ -95,7 +95,9 @@ fn is_loopback(url: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn head(method: Method, fields: &[(&str, &str)]) -> Head {
+    type Field<'f> = (&'f str, &'f str);
+
+    fn head(method: Method, fields: &[Field<'_>]) -> Head {
         let mut request = http::Request::builder().method(method).uri("/session");
         for (name, value) in fields {
             request = request.header(*name, *value);
@@ -103,7 +105,7 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    const HOST: (&str, &str) = ("host", "keys.example:8443");
+    const HOST: Field<'static> = ("host", "keys.example:8443");
 
     #[test]
     fn only_the_consoles_own_page_changes_anything() {
@@ -111,7 +113,7 @@ mod tests {
         let origin = |value| ("origin", value);
         let own = origin("https://keys.example:8443");
         // The request, and whether a read and a change are let through.
-        let rows: &[(&[(&str, &str)], bool, bool)] = &[
+        let rows: &[(&[Field<'_>], bool, bool)] = &[
             (&[HOST], true, false),
             (&[HOST, site("same-origin")], true, true),
             (&[HOST, site("none")], true, false),

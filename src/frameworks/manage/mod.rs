@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 use apikey_core::VerifiedKey;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, Method, Request, Uri};
 
 use crate::answer::Problem;
 use crate::ask::{GuardLog, PeerAddr};
@@ -58,7 +58,7 @@ fn known(
 fn headers<'f>(fields: impl Iterator<Item = (&'f str, &'f [u8])>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value)) {
+        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), http::HeaderValue::from_bytes(value)) {
             headers.append(name, value);
         }
     }

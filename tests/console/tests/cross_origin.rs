@@ -6,7 +6,9 @@ use serde_json::json;
 use crate::fixture::{Site, URL};
 
 /// The field values, and whether a read and a change are let through.
-const ROWS: &[(&[(&str, &str)], bool, bool)] = &[
+type Row = (&'static [(&'static str, &'static str)], bool, bool);
+
+const ROWS: &[Row] = &[
     (&[], true, false),
     (&[("sec-fetch-site", "same-origin")], true, true),
     (&[("sec-fetch-site", "same-origin"), ("origin", URL)], true, true),
