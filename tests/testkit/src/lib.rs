@@ -15,6 +15,8 @@
 mod answer;
 #[cfg(feature = "http")]
 mod call;
+#[cfg(feature = "browser")]
+mod chromium;
 #[cfg(feature = "database")]
 pub mod database;
 mod directory;
@@ -42,6 +44,8 @@ mod wait;
 pub use answer::Answer;
 #[cfg(feature = "http")]
 pub use call::Call;
+#[cfg(feature = "browser")]
+pub use chromium::{BrowserLogEntry, Chromium, Key};
 pub use directory::copy_directory;
 pub use hex::hex;
 #[cfg(feature = "log")]

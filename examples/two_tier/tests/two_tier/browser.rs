@@ -1,11 +1,20 @@
 //! The page in a real browser: what a person sees, and what the browser's console says.
 
+use std::path::Path;
+
 use apikey::{KeyFilter, KeyStore, Overlap};
+use apikey_testkit::Chromium;
 use chrono::TimeDelta;
 use tempfile::{TempDir, tempdir};
 
-use crate::chromium::Chromium;
 use crate::demo::Demo;
+
+/// Saves a picture in the directory `TWO_TIER_SCREENSHOTS`, if that is set: to look at while working on the page.
+async fn picture(page: &Chromium, name: &str) {
+    if let Some(dir) = std::env::var_os("TWO_TIER_SCREENSHOTS") {
+        page.screenshot(&Path::new(&dir).join(name).with_extension("png")).await;
+    }
+}
 
 /// A demo with its page open.
 struct Visit {
@@ -48,23 +57,23 @@ async fn a_reader_sees_orders_and_the_page_names_the_permission_to_write() {
     let page = &visit.browser;
     page.text("#api-origin", &[&visit.demo.api]).await;
     assert!(!page.shows("#work").await);
-    page.picture("1-start").await;
+    picture(page, "1-start").await;
 
     visit.use_key(&visit.demo.key("reader")).await;
     page.text("#orders", &["Green tea, 100 g", "Teapot", "carol"]).await;
     page.text("#caller", &["alice", "reader", "orders:read"]).await;
-    page.picture("2-reader").await;
+    picture(page, "2-reader").await;
     visit.console_holds(&[]).await;
 
     page.press("#place-order").await;
     page.text("#order-notice", &["403", "reader (alice)", "orders:write", "orders:read", "writer key"]).await;
     page.press("#load-report").await;
     page.text("#report-notice", &["403", "any(reports:read, all(orders:read, customers:read))"]).await;
-    page.picture("3-reader-refused").await;
+    picture(page, "3-reader-refused").await;
     visit.console_holds(&[("/orders", 403), ("/reports", 403)]).await;
 
     page.narrow().await;
-    page.picture("4-narrow").await;
+    picture(page, "4-narrow").await;
     assert_eq!(page.value("document.documentElement.scrollWidth <= innerWidth").await, true, "no sideways scrolling");
 
     // Nothing was written.
@@ -91,7 +100,7 @@ async fn a_writer_writes() {
     page.text("#orders", &["<b>Oolong</b>", "bob"]).await;
     page.press("#load-report").await;
     page.text("#report", &["Orders", "4", "bob", "7"]).await;
-    page.picture("5-writer").await;
+    picture(page, "5-writer").await;
     visit.console_holds(&[]).await;
 
     page.press("#forget-key").await;
@@ -108,7 +117,7 @@ async fn keys_that_are_not_good_are_explained() {
 
     page.press("#no-key").await;
     page.text("#key-notice", &["401", "wants a key", "Paste"]).await;
-    page.picture("6-no-key").await;
+    picture(page, "6-no-key").await;
     visit.console_holds(&[("/whoami", 401)]).await;
 
     // A good key with another secret.
@@ -117,7 +126,7 @@ async fn keys_that_are_not_good_are_explained() {
     visit.use_key(&wrong).await;
     let shown = page.text("#key-notice", &["401", "does not know this key", &wrong[21..25]]).await;
     assert!(!shown.contains(&wrong[25..]), "no part of the secret is shown: {shown}");
-    page.picture("7-wrong-key").await;
+    picture(page, "7-wrong-key").await;
     visit.console_holds(&[("/whoami", 401)]).await;
 
     visit.use_key("hello").await;
@@ -143,7 +152,7 @@ async fn a_revoked_key_and_a_stopped_api_are_explained() {
 
     page.press("#reload-orders").await;
     page.text("#orders-notice", &["No answer from the API", "cargo run -p two_tier"]).await;
-    page.picture("8-api-stopped").await;
+    picture(&page, "8-api-stopped").await;
 
     let demo = Demo::start_with(&dir.path().join("keys.db"), &["--new-demo-keys"]);
     page.open(&demo.page).await;
@@ -178,7 +187,7 @@ async fn a_rotated_key_works_on_and_says_so() {
     visit.browser.text("#orders", &["Teapot"]).await;
     let told = visit.browser.text("#caller-superseded", &["replaced by a new one", "stops working at"]).await;
     assert!(!told.contains("Invalid Date"), "{told}");
-    visit.browser.picture("9-rotated").await;
+    picture(&visit.browser, "9-rotated").await;
     visit.console_holds(&[]).await;
     visit.browser.quit().await;
 }

@@ -10,7 +10,6 @@
 )]
 
 mod browser;
-mod chromium;
 mod console;
 mod demo;
 mod http;

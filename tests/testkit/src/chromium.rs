@@ -3,27 +3,31 @@
 //! By the crate `thirtyfour`: it is under active development and knows the browser's log, which this test is about.
 //! Its `manager`, which would download a browser, is off: `./test` installs the distribution's.
 
+use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use apikey_testkit::Process;
+use serde_json::{Value, json};
 use thirtyfour::prelude::*;
-use thirtyfour::{BrowserLogEntry, ChromiumLikeCapabilities, LoggingPrefsLogLevel};
+pub use thirtyfour::{BrowserLogEntry, Key};
+use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel, WindowHandle};
 
-use crate::http;
+use crate::Process;
 
 /// How long the page may take to show what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(crate) struct Chromium {
+/// A browser with a fresh profile, which ends with this.
+pub struct Chromium {
     /// Before the driver process: its drop ends the browser through that process.
     driver: WebDriver,
     _process: Process,
 }
 
 impl Chromium {
-    pub(crate) async fn start() -> Self {
+    /// Starts it.
+    pub async fn start() -> Self {
         let (process, port) = start_driver();
         let mut options = DesiredCapabilities::chrome();
         // The driver makes a fresh profile for each session by itself, and removes it.
@@ -45,32 +49,36 @@ impl Chromium {
         }
         options.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
         let address = format!("http://127.0.0.1:{port}");
-        let driver = WebDriver::builder(address, options).client(http::client()).await.unwrap();
+        // The driver is on this machine, whatever proxy the environment names.
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let driver = WebDriver::builder(address, options).client(client).await.unwrap();
         Self { driver, _process: process }
     }
 
-    pub(crate) async fn open(&self, address: &str) {
+    /// Opens an address, and waits until the page has loaded.
+    pub async fn open(&self, address: &str) {
         self.driver.goto(address).await.unwrap();
     }
 
-    pub(crate) async fn address(&self) -> String {
+    /// What the address bar has.
+    pub async fn address(&self) -> String {
         self.driver.current_url().await.unwrap().to_string()
     }
 
     /// Clicks a button, which has to be visible.
-    pub(crate) async fn press(&self, selector: &str) {
+    pub async fn press(&self, selector: &str) {
         self.visible(selector).await.click().await.unwrap();
     }
 
     /// Fills in a field.
-    pub(crate) async fn fill(&self, selector: &str, text: &str) {
+    pub async fn fill(&self, selector: &str, text: &str) {
         let field = self.visible(selector).await;
         field.clear().await.unwrap();
         field.send_keys(text).await.unwrap();
     }
 
     /// Waits until the visible text of an element contains all the pieces, and returns it.
-    pub(crate) async fn text(&self, selector: &str, pieces: &[&str]) -> String {
+    pub async fn text(&self, selector: &str, pieces: &[&str]) -> String {
         let began = Instant::now();
         loop {
             let text = match self.driver.find(By::Css(selector)).await {
@@ -87,40 +95,96 @@ impl Chromium {
     }
 
     /// Whether an element is there to be seen.
-    pub(crate) async fn shows(&self, selector: &str) -> bool {
+    pub async fn shows(&self, selector: &str) -> bool {
         self.driver.find(By::Css(selector)).await.unwrap().is_displayed().await.unwrap()
     }
 
     /// The value of an expression in the page.
-    pub(crate) async fn value(&self, expression: &str) -> serde_json::Value {
+    pub async fn value(&self, expression: &str) -> Value {
         let result = self.driver.execute(format!("return {expression};"), Vec::new()).await.unwrap();
         result.json().clone()
     }
 
     /// The entries of the console since the last call.
-    pub(crate) async fn console(&self) -> Vec<BrowserLogEntry> {
+    pub async fn console(&self) -> Vec<BrowserLogEntry> {
         self.driver.browser_log().await.unwrap()
     }
 
     /// Makes the window as narrow as a phone.
-    pub(crate) async fn narrow(&self) {
-        self.driver.set_window_rect(0, 0, 390, 900).await.unwrap();
+    pub async fn narrow(&self) {
+        self.resize(390, 900).await;
     }
 
-    /// Saves a picture in the directory `TWO_TIER_SCREENSHOTS`, if that is set: to look at while working on the page.
-    pub(crate) async fn picture(&self, name: &str) {
-        if let Some(dir) = std::env::var_os("TWO_TIER_SCREENSHOTS") {
-            self.driver.screenshot(&Path::new(&dir).join(name).with_extension("png")).await.unwrap();
-        }
+    /// Makes the page this large, in CSS pixels: also smaller than a window may be.
+    pub async fn resize(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", size).await;
     }
 
-    pub(crate) async fn quit(self) {
+    /// Says which theme the user prefers: `light` or `dark`.
+    pub async fn prefer(&self, theme: &str) {
+        let feature = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
+        self.devtools("Emulation.setEmulatedMedia", feature).await;
+    }
+
+    /// Lets pages write to the clipboard, as they may in a window that a person has in front.
+    pub async fn allow_clipboard(&self) {
+        let granted = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
+        self.devtools("Browser.grantPermissions", granted).await;
+    }
+
+    /// Runs a script in each page before those of the page.
+    pub async fn before_each_page(&self, script: &str) {
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await;
+    }
+
+    /// Sends a command of the DevTools protocol, and returns its result.
+    pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
+        self.driver.cdp().send_raw(command, parameters).await.unwrap()
+    }
+
+    /// Runs a script that calls its last argument, and returns what it calls it with.
+    pub async fn wait_for(&self, script: &str, arguments: Vec<Value>) -> Value {
+        self.driver.execute_async(script, arguments).await.unwrap().json().clone()
+    }
+
+    /// Types keys, whatever has the focus.
+    pub async fn type_keys(&self, keys: impl AsRef<str>) {
+        self.driver.action_chain().send_keys(keys.as_ref()).perform().await.unwrap();
+    }
+
+    /// Opens another tab, and goes on in it. Returns that of before.
+    pub async fn new_tab(&self) -> WindowHandle {
+        let before = self.driver.window().await.unwrap();
+        let tab = self.driver.new_tab().await.unwrap();
+        self.driver.switch_to_window(tab).await.unwrap();
+        before
+    }
+
+    /// Goes on in another tab.
+    pub async fn to_tab(&self, tab: WindowHandle) {
+        self.driver.switch_to_window(tab).await.unwrap();
+    }
+
+    /// Saves a picture of what is to be seen.
+    pub async fn screenshot(&self, path: &Path) {
+        self.driver.screenshot(path).await.unwrap();
+    }
+
+    /// Ends it.
+    pub async fn quit(self) {
         self.driver.quit().await.unwrap();
     }
 
     async fn visible(&self, selector: &str) -> WebElement {
         let query = self.driver.query(By::Css(selector)).wait(PATIENCE, Duration::from_millis(50));
         query.and_displayed().first().await.unwrap_or_else(|error| panic!("{selector}: {error}"))
+    }
+}
+
+impl fmt::Debug for Chromium {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Chromium")
     }
 }
 
