@@ -29,8 +29,42 @@ macro_rules! assets {
 }
 
 const HTML: &str = "text/html; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SVG: &str = "image/svg+xml";
 
-static ASSETS: &[Asset] = assets![];
+static ASSETS: &[Asset] = assets![
+    "actions.js" JS,
+    "api.js" JS,
+    "chart.js" JS,
+    "dialog.js" JS,
+    "dom.js" JS,
+    "fields.js" JS,
+    "filters.js" JS,
+    "form.js" JS,
+    "key_form.js" JS,
+    "main.js" JS,
+    "revoke_all.js" JS,
+    "router.js" JS,
+    "screens/edit.js" JS,
+    "screens/events.js" JS,
+    "screens/key.js" JS,
+    "screens/keys.js" JS,
+    "screens/named.js" JS,
+    "screens/overview.js" JS,
+    "screens/roles.js" JS,
+    "screens/sessions.js" JS,
+    "screens/sign_in.js" JS,
+    "screens/tenants.js" JS,
+    "screens/try.js" JS,
+    "secret.js" JS,
+    "session.js" JS,
+    "table.js" JS,
+    "time.js" JS,
+    "words.js" JS,
+    "style.css" CSS,
+    "favicon.svg" SVG,
+];
 
 static PAGE: Asset = Asset { path: "/", media_type: HTML, text: include_str!("assets/index.html") };
 
@@ -67,4 +101,67 @@ pub(super) fn answer(file: usize, headers: &HeaderMap) -> Result<PlainResponse, 
         return Ok(fields(PlainResponse::empty(304)));
     }
     Ok(fields(PlainResponse::new(200, asset.media_type, asset.text.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The files below a directory, by their path there.
+    fn files(dir: &Path, at: &str, found: &mut Vec<String>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let entry = entry.unwrap();
+            let path = format!("{at}/{}", entry.file_name().to_str().unwrap());
+            if entry.path().is_dir() {
+                files(&entry.path(), &path, found);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_is_served_and_all_of_them_are_small() {
+        let mut found = Vec::new();
+        files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/console/assets"), "/assets", &mut found);
+        found.retain(|path| path != "/assets/index.html");
+        found.sort_unstable();
+        let mut served: Vec<&str> = ASSETS.iter().map(|asset| asset.path).collect();
+        served.sort_unstable();
+        assert_eq!(served, found);
+        let size: usize = std::iter::once(&PAGE).chain(ASSETS).map(|asset| asset.text.len()).sum();
+        assert!(size <= 90_000, "the page has {size} bytes");
+    }
+
+    #[test]
+    fn the_page_has_no_way_to_make_markup_or_code_of_text() {
+        let forbidden = [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "Function(",
+            "srcdoc",
+            "DOMParser",
+            "localStorage",
+            "sessionStorage",
+            "indexedDB",
+            "document.cookie",
+            "javascript:",
+            "style=",
+            "http:",
+            "import(",
+        ];
+        for asset in std::iter::once(&PAGE).chain(ASSETS) {
+            for word in forbidden {
+                // The name of a vocabulary, which no browser asks for.
+                let text = asset.text.replace("http://www.w3.org/2000/svg", "");
+                assert!(!text.contains(word), "{} has {word}", asset.path);
+            }
+        }
+    }
 }
