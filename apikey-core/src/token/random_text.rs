@@ -50,6 +50,6 @@ mod tests {
         // printf abc | sha256sum
         let first = [0xba, 0x78, 0x16, 0xbf];
         assert_eq!(digest("abc").first_chunk(), Some(&first));
-        assert!(is_same(&digest("abc"), &digest("abc")) && !is_same(&digest("abc"), &digest("abd")));
+        assert!(is_same(&digest("abc"), &digest("abc")) && !is_same(&digest("abc"), &digest("abcd")));
     }
 }
