@@ -15,8 +15,6 @@
 mod answer;
 #[cfg(feature = "http")]
 mod call;
-#[cfg(feature = "browser")]
-mod chromium;
 #[cfg(feature = "database")]
 pub mod database;
 mod directory;
@@ -44,8 +42,6 @@ mod wait;
 pub use answer::Answer;
 #[cfg(feature = "http")]
 pub use call::Call;
-#[cfg(feature = "browser")]
-pub use chromium::{BrowserLogEntry, Chromium, Key};
 pub use directory::copy_directory;
 pub use hex::hex;
 #[cfg(feature = "log")]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use apikey::{KeyFilter, KeyStore, Overlap};
-use apikey_testkit::Chromium;
+use apikey_browser::Chromium;
 use chrono::TimeDelta;
 use tempfile::{TempDir, tempdir};
 

@@ -1,6 +1,6 @@
 //! The keyboard alone does all that a mouse does.
 
-use apikey_testkit::Key;
+use apikey_browser::Key;
 
 use crate::page::Page;
 use crate::server::Server;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use apikey_testkit::Chromium;
+use apikey_browser::Chromium;
 use serde_json::{Value, json};
 
 use crate::server::Server;

@@ -84,7 +84,7 @@ async fn the_card_of_a_secret_closes_only_once_it_is_copied() {
     page.click("Create the key").await;
     page.sees("This is the only time").await;
     for _ in 0..3 {
-        page.browser.type_keys(apikey_testkit::Key::Escape.value().to_string()).await;
+        page.browser.type_keys(apikey_browser::Key::Escape.value().to_string()).await;
     }
     page.click("Done").await;
     assert_eq!(page.browser.value("document.querySelectorAll('dialog[open]').length").await, 1);

@@ -3,6 +3,16 @@
 //! By the crate `thirtyfour`: it is under active development and knows the browser's log, which this test is about.
 //! Its `manager`, which would download a browser, is off: `./test` installs the distribution's.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::missing_errors_doc,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,7 +23,7 @@ use thirtyfour::prelude::*;
 pub use thirtyfour::{BrowserLogEntry, Key};
 use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel, WindowHandle};
 
-use crate::Process;
+use apikey_testkit::Process;
 
 /// How long the page may take to show what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
