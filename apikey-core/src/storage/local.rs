@@ -127,8 +127,6 @@ impl LocalFiles {
         self.temporary.is_some()
     }
 
-    /// Writes into the lock file where operators can connect.
-    #[cfg(unix)]
     /// The bytes of all files of the database, and those of the write-ahead log among them.
     pub(crate) fn bytes(&self) -> io::Result<(u64, u64)> {
         let (mut all, mut log) = (0, 0);
@@ -151,6 +149,8 @@ impl LocalFiles {
         Ok((all, log))
     }
 
+    /// Writes into the lock file where operators can connect.
+    #[cfg(unix)]
     pub(crate) fn note_socket(&self, socket: &Path) {
         if let Some(lock) = &self.lock
             && let Err(error) = Holder::write(lock, Some(socket), None)
