@@ -316,6 +316,9 @@ impl Inner {
             Patch::Clear => None,
             Patch::Set(after_ms) => Some(after_ms),
         };
+        if let Some(reach) = reach {
+            reach.store_defaults((idle_after, self.idle_after), (new.policy, self.rotation))?;
+        }
         let record = Record {
             id: id.as_u128(),
             tenant,

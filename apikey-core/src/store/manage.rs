@@ -137,7 +137,9 @@ impl KeyStore {
             self.inner().check_unchanged(id, update, &scope, records)?;
             self.inner().check_new_grants(id, update, &scope, records)?;
             let change = self.inner().engine.change_of(id.as_u128(), Action::Update(Box::new(fields.clone())));
-            Ok(vec![Change { scope: scope.clone(), ..change }])
+            let changes = vec![Change { scope: scope.clone(), ..change }];
+            self.check_room(&changes, records)?;
+            Ok(changes)
         })?;
         let changed = outcomes.iter().any(|outcome| outcome.changed);
         let after = outcomes.into_iter().find_map(|outcome| outcome.after).ok_or(StoreError::NotFound(id))?;

@@ -259,3 +259,60 @@ fn an_owner_reads_the_usage_of_its_own_keys() {
     assert_eq!(alice.revoke_keys(&[own.info.id(), other.info.id()], "mine").unwrap_err().status(), 404);
     assert!(store.verify(own.key.expose_secret()).is_ok(), "all or none");
 }
+
+/// An ended key makes room for another, so it must not come back for nothing.
+#[test]
+fn a_key_that_has_expired_comes_back_only_where_there_is_room() {
+    let clock = ManualClock::new(Utc::now());
+    let store = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
+    let alice = bounded(&store, orders().max_keys(2));
+    let short = alice.create_many([(); 2].map(|()| new().expires_in(hours(1)))).unwrap();
+    clock.advance(hours(2));
+    let others = alice.create_many([new(), new()]).unwrap();
+    let later = |key: &CreatedKey| alice.update(key.info.id(), KeyUpdate::new().expires_at(Utc::now() + hours(48)));
+    assert_eq!(conflict(later(&short[0])), Conflict::TooManyKeys { max: 2 });
+    assert_eq!(
+        conflict(alice.update(short[0].info.id(), KeyUpdate::new().expires_at(None))),
+        Conflict::TooManyKeys { max: 2 }
+    );
+    // Everything else of it may change, and it may come back in the room of another.
+    alice.update(short[0].info.id(), KeyUpdate::new().name("old")).unwrap();
+    alice.revoke(others[0].info.id(), "unused").unwrap();
+    later(&short[0]).unwrap();
+    assert_eq!(conflict(later(&short[1])), Conflict::TooManyKeys { max: 2 });
+    // A key that has not expired takes no more room than before.
+    later(&short[0]).unwrap();
+}
+
+#[test]
+fn an_owner_gives_itself_no_uses_of_a_quota() {
+    let store = KeyStore::temporary().unwrap();
+    let alice = bounded(&store, orders());
+    let key = store.create(new().quota(apikey::Quota::total(1))).unwrap();
+    store.verify(key.key.expose_secret()).unwrap();
+    assert_eq!(field(alice.add_uses(key.info.id(), 5)), "quota");
+    assert!(store.verify(key.key.expose_secret()).is_err());
+}
+
+/// What the store gives every key is of those who run the service.
+#[test]
+fn a_new_key_keeps_what_the_store_gives_every_key() {
+    let store = KeyStore::builder()
+        .default_idle_after(hours(24))
+        .default_rotation(apikey::RotationPolicy::every(hours(240)))
+        .temporary()
+        .unwrap();
+    let alice = bounded(&store, orders());
+    let key = alice.create(new()).unwrap().info;
+    assert!(key.idle_after().is_some() && key.rotation().is_some());
+    assert!(alice.create(new().idle_after(hours(12))).is_ok());
+    for (refused, expected) in [
+        (new().no_idle_after(), "idle_after"),
+        (new().idle_after(hours(25)), "idle_after"),
+        (new().no_rotation(), "rotation"),
+        (new().rotation(apikey::RotationPolicy::every(hours(24_000))), "rotation"),
+    ] {
+        let text = format!("{refused:?}");
+        assert_eq!(field(alice.create(refused)), expected, "{text}");
+    }
+}

@@ -11,10 +11,11 @@ const MAX_KEYS: usize = 20;
 /// store checks when it decides a change. Use them where a caller has no key that could cap the change, such as a user who is
 /// signed in to a page.
 ///
-/// A key that is created through such a handle has permissions that are offered, no roles and no labels, and the store's
-/// default prefix. A change may narrow a key in any way, and give it nothing but offered permissions and an end within the
-/// lifetime: it lifts no limit, quota, network, idle time or start that those who run the service have set, and enables no key
-/// that is disabled. A key that has more than is offered gets no new secret, since its caller would have all of that.
+/// A key that is created through such a handle has permissions that are offered, no roles and no labels, the store's default
+/// prefix and rotation policy, and an idle time no longer than the store's default. A change may narrow a key in any way, and give
+/// it nothing but offered permissions and an end within the lifetime: it lifts no limit, quota, network, idle time or start that
+/// those who run the service have set, and enables no key that is disabled. A key that has more than is offered gets no new
+/// secret, since its caller would have all of that.
 ///
 /// ```
 /// use apikey::{KeyBounds, KeyStore, NewKey};
@@ -59,8 +60,8 @@ impl KeyBounds {
         self
     }
 
-    /// Sets how many keys the owner may have that are neither revoked nor expired. Keys that others create for the owner count,
-    /// too, and are never refused.
+    /// Sets how many keys the owner may have that are neither revoked nor expired. A key that has expired gets a later end only
+    /// where there is room for it. Keys that others create for the owner count, too, and are never refused.
     #[must_use]
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys;

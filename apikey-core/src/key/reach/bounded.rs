@@ -9,7 +9,7 @@ use crate::key::change::Action;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::owner::key_bounds::KeyBounds;
 use crate::key::reach::widening::{is_faster, is_larger, is_later};
-use crate::key::record::Record;
+use crate::key::record::{Record, StoredPolicy};
 use crate::key::role::role_grants::RoleGrants;
 
 /// Checks the grants and the roles of a new key.
@@ -53,6 +53,22 @@ fn create(bounds: &KeyBounds, key: &Record) -> Result<(), StoreError> {
         return Err(StoreError::invalid("prefix", prefix, "no prefix but the store's default"));
     }
     end(bounds, key)
+}
+
+/// Checks the idle time and the rotation policy of a new key, each given with the store's default.
+pub(super) fn store_defaults(
+    (idle_after, default_idle_after): (Option<i64>, Option<i64>),
+    (policy, default_policy): (Option<StoredPolicy>, Option<StoredPolicy>),
+) -> Result<(), StoreError> {
+    if is_later(idle_after, default_idle_after) {
+        let allowed = "what the store gives every key, or less: those who run the service give more";
+        return Err(StoreError::invalid("idle_after", "more", allowed));
+    }
+    if policy != default_policy {
+        let allowed = "what the store gives every key: those who run the service give others";
+        return Err(StoreError::invalid("rotation", "another", allowed));
+    }
+    Ok(())
 }
 
 fn update(bounds: &KeyBounds, before: &Record, after: &Record) -> Result<(), StoreError> {

@@ -23,7 +23,7 @@ use crate::key::owner::change::OwnerAction;
 use crate::key::owner::key_bounds::KeyBounds;
 use crate::key::owner::record::OwnerRecord;
 use crate::key::reach::widening::{gives, is_faster, is_larger, is_later};
-use crate::key::record::{Record, SecretEnd};
+use crate::key::record::{Record, SecretEnd, StoredPolicy};
 use crate::key::role::change::RoleAction;
 use crate::key::role::record::RoleRecord;
 use crate::key::role::role_grants::RoleGrants;
@@ -94,6 +94,15 @@ impl Reach {
     pub(crate) fn new_key(&self, owner: OwnerRef<'_>, grants: &[String], roles: &[String]) -> Result<(), StoreError> {
         self.grants(owner, &self.roles.all(grants, roles), &[])?;
         self.bounds.as_ref().map_or(Ok(()), |bounds| bounded::new_key(bounds, grants, roles))
+    }
+
+    /// Checks that a new key may have this idle time and rotation policy, each given with the store's default.
+    pub(crate) fn store_defaults(
+        &self,
+        idle_after: (Option<i64>, Option<i64>),
+        policy: (Option<StoredPolicy>, Option<StoredPolicy>),
+    ) -> Result<(), StoreError> {
+        self.bounds.as_ref().map_or(Ok(()), |_| bounded::store_defaults(idle_after, policy))
     }
 
     /// Checks that a change of a role, a tenant or an owner may be made: what it granted or left before and what it does after
