@@ -32,6 +32,12 @@ enum Present {
     Owner(Box<Owner>),
 }
 
+/// The token of a session, and whether it came in the cookie of plain HTTP.
+struct Ticket {
+    token: String,
+    is_plain: bool,
+}
+
 /// A request whose head is admitted.
 #[doc(hidden)]
 pub struct Admitted(Next);
@@ -39,8 +45,8 @@ pub struct Admitted(Next);
 enum Next {
     SignIn,
     Confirm(Box<Present>),
-    /// The operation of the API.
-    Api(Box<management::Admitted>),
+    /// The operation of the API, and the session if it is one of the console's own.
+    Api(Box<management::Admitted>, Option<Ticket>),
 }
 
 impl fmt::Debug for Admitted {
@@ -72,9 +78,10 @@ impl Served for Console {
             _ => check_media_type(&head.headers).map(|()| body),
         });
         let answer = match (next, body) {
-            (Next::Api(admitted), body) => {
-                return self.management.carry_out(head, *admitted, body).with_fields(FIELDS);
-            }
+            (Next::Api(admitted, ticket), body) => match ticket.map_or(Ok(()), |ticket| self.check_again(&head, &ticket)) {
+                Ok(()) => return self.management.carry_out(head, *admitted, body).with_fields(FIELDS),
+                Err(answer) => Err(answer),
+            },
             (_, Err(problem)) => Err(Box::new(problem.into())),
             (Next::SignIn, Ok(body)) => self.sign_in(&head, &body),
             (Next::Confirm(present), Ok(body)) => self.confirm(&head, *present, &body),
@@ -118,16 +125,16 @@ impl Console {
     fn admit_api(&self, head: &mut Head, path: &str) -> Result<Result<Next, Pending>, Box<PlainResponse>> {
         let present = self.present(head)?;
         let now = self.state.now();
-        let (caller, is_fresh) = match &present {
-            Present::SignedIn { token, session, principal, .. } => {
-                self.state.sessions.note_use(token, now);
+        let (caller, is_fresh, ticket) = match present {
+            Present::SignedIn { token, is_plain, session, principal } => {
+                self.state.sessions.note_use(&token, now);
                 let caller = match principal {
-                    Principal::Key { key, .. } => Caller::Key(key.clone()),
-                    Principal::Operator(operator) => Caller::Operator(operator.clone()),
+                    Principal::Key { key, .. } => Caller::Key(key),
+                    Principal::Operator(operator) => Caller::Operator(operator),
                 };
-                (caller, session.is_fresh(now))
+                (caller, session.is_fresh(now), Some(Ticket { token, is_plain }))
             }
-            Present::Owner(owner) => (owner.caller(), describe::is_fresh(owner, now)),
+            Present::Owner(owner) => (owner.caller(), describe::is_fresh(&owner, now), None),
         };
         let target = match head.uri.query() {
             None => path.to_owned(),
@@ -138,7 +145,7 @@ impl Console {
         head.uri = Uri::from(target);
         let acting = Acting::in_session(caller, self.peer(head), is_fresh);
         match self.management.begin_as(head, Some(acting)) {
-            Ok(admitted) => Ok(Ok(Next::Api(Box::new(admitted)))),
+            Ok(admitted) => Ok(Ok(Next::Api(Box::new(admitted), ticket))),
             Err(pending) => Ok(Err(*pending)),
         }
     }
@@ -148,42 +155,52 @@ impl Console {
     /// # Errors
     /// `no_session` (401), with a cookie taken away if there was one.
     fn present(&self, head: &Head) -> Result<Present, Box<PlainResponse>> {
-        let now = self.state.now();
         let mut ended = None;
-        for presented in cookie::presented(&head.headers) {
-            let cookie::Presented { token, is_plain } = presented;
-            let Some(session) = self.state.sessions.find(token, is_plain, now) else {
-                ended = ended.or(Some(is_plain));
-                continue;
-            };
-            match self.refreshed(&session.principal, self.peer(head)) {
-                Ok(principal) => {
-                    let (token, session) = (token.to_owned(), Box::new(session));
-                    return Ok(Present::SignedIn { token, is_plain, session, principal });
+        // Where the console is not on this machine, another host of its domain can set the cookie of plain HTTP.
+        let may_be_plain = origin::may_be_plain(head, self.state.url().as_deref());
+        for presented in cookie::presented(&head.headers).filter(|presented| may_be_plain || !presented.is_plain) {
+            let ticket = Ticket { token: presented.token.to_owned(), is_plain: presented.is_plain };
+            match self.signed_in(head, &ticket)? {
+                Some((session, principal)) => {
+                    let Ticket { token, is_plain } = ticket;
+                    return Ok(Present::SignedIn { token, is_plain, session: Box::new(session), principal });
                 }
-                // The store does not know: it is closed, or behind its cluster.
-                Err(AuthError::Unavailable) => {
-                    return Err(Box::new(Rejection::of(self.store(), AuthError::Unavailable).into()));
-                }
-                Err(error) => {
-                    self.state.sessions.end(token);
-                    tracing::info!(name: "apikey.console", target: "apikey",
-                        kind = session.principal.kind(),
-                        code = error.code(),
-                        "a session of the console ended"
-                    );
-                    ended = ended.or(Some(is_plain));
-                }
+                None => ended = ended.or(Some(presented.is_plain)),
             }
         }
         if let Some(owner) = self.owner_from.as_ref().and_then(|owner_from| owner_from(head)) {
             return Ok(Present::Owner(Box::new(owner)));
         }
-        let answer = self.no_session();
-        Err(Box::new(match ended {
-            Some(is_plain) => answer.with("set-cookie", cookie::clear(is_plain)),
-            None => answer,
-        }))
+        Err(Box::new(self.no_session(ended)))
+    }
+
+    /// The session of a ticket, and its principal as it is now; `None` if it has ended.
+    ///
+    /// # Errors
+    /// The store does not know: it is closed, or behind its cluster.
+    fn signed_in(&self, head: &Head, ticket: &Ticket) -> Result<Option<(Session, Principal)>, Box<PlainResponse>> {
+        let Some(session) = self.state.sessions.find(&ticket.token, ticket.is_plain, self.state.now()) else {
+            return Ok(None);
+        };
+        match self.refreshed(&session.principal, self.peer(head)) {
+            Ok(principal) => Ok(Some((session, principal))),
+            Err(AuthError::Unavailable) => Err(Box::new(Rejection::of(self.store(), AuthError::Unavailable).into())),
+            Err(error) => {
+                self.state.sessions.end(&ticket.token);
+                tracing::info!(name: "apikey.console", target: "apikey",
+                    kind = session.principal.kind(),
+                    code = error.code(),
+                    "a session of the console ended"
+                );
+                Ok(None)
+            }
+        }
+    }
+
+    /// Checks a session again once the body is there, which may have taken hours: somebody may have ended it meanwhile.
+    fn check_again(&self, head: &Head, ticket: &Ticket) -> Result<(), Box<PlainResponse>> {
+        let ended = || Box::new(self.no_session(Some(ticket.is_plain)));
+        self.signed_in(head, ticket)?.map(drop).ok_or_else(ended)
     }
 
     /// The principal as it is now.
@@ -197,7 +214,8 @@ impl Console {
         Ok(Principal::Key { key, was_superseded: *was_superseded })
     }
 
-    fn no_session(&self) -> PlainResponse {
+    /// The answer to nobody, which takes away the cookie of a session that has ended, if there was one.
+    fn no_session(&self, ended: Option<bool>) -> PlainResponse {
         let ways: &[&str] = if self.with_keys { &["link", "key"] } else { &["link"] };
         let document = json!({
             "type": "about:blank",
@@ -209,7 +227,11 @@ impl Console {
         });
         let answer = PlainResponse::new(401, "application/problem+json", document.to_string());
         // RFC 9110 section 11.6.1 wants a challenge; no browser asks its user about this one.
-        answer.with("www-authenticate", "Session realm=\"console\"")
+        let answer = answer.with("www-authenticate", "Session realm=\"console\"");
+        match ended {
+            Some(is_plain) => answer.with("set-cookie", cookie::clear(is_plain)),
+            None => answer,
+        }
     }
 
     fn read_session(&self, head: &Head) -> Answer {
@@ -246,13 +268,15 @@ impl Console {
             let detail = "the application has signed you in: sign in there again";
             return Err(boxed(Problem::new(409, "signed_in_elsewhere", detail)));
         };
+        let ticket = Ticket { token, is_plain };
+        self.check_again(head, &ticket)?;
         let again = self.prove(body, self.peer(head))?;
         if again.identity() != principal.identity() {
             let detail = format!("the session is that of {}: sign out to sign in as somebody else", principal.name());
             return Err(boxed(Problem::new(403, "another_principal", detail)));
         }
         let now = self.state.now();
-        let confirmed = self.state.sessions.confirm(&token, *session, again.clone(), now);
+        let confirmed = self.state.sessions.confirm(&ticket.token, *session, again.clone(), now);
         let (token, session) = confirmed.map_err(|error| no_random(&error))?;
         let document = describe::session(self.store(), &again, &session, now);
         Ok(json_answer(201, &document).with("set-cookie", cookie::set(token.expose_secret(), is_plain)))

@@ -46,9 +46,21 @@ pub(super) fn check(head: &Head, url: Option<&str>) -> Result<(), Problem> {
 /// Whether a page on this machine makes the request over plain HTTP, where browsers keep no cookie that is for HTTPS alone. A
 /// browser says in `Origin` what it sees itself, whatever a proxy makes of the host.
 pub(super) fn is_plain(head: &Head, url: Option<&str>) -> bool {
-    let on_loopback =
-        |url: &str| url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")) && is_loopback(url);
-    url.is_none_or(on_loopback) && matches!(one(&head.headers, &ORIGIN), Ok(Some(origin)) if on_loopback(origin))
+    may_be_plain(head, url) && matches!(one(&head.headers, &ORIGIN), Ok(Some(origin)) if is_plain_loopback(origin))
+}
+
+/// Whether the console may be on this machine over plain HTTP, by its URL, and without one by the host of the request. Elsewhere
+/// nobody has a session of plain HTTP: a caller that is no browser can say any origin.
+pub(super) fn may_be_plain(head: &Head, url: Option<&str>) -> bool {
+    match url {
+        Some(url) => is_plain_loopback(url),
+        None => host(head).is_some_and(is_loopback),
+    }
+}
+
+fn is_plain_loopback(url: &str) -> bool {
+    let has_scheme = url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+    has_scheme && authority(url).is_some_and(is_loopback)
 }
 
 /// The value of a field that a request has at most once.
@@ -80,9 +92,8 @@ fn host(head: &Head) -> Option<&str> {
     }
 }
 
-/// Whether the host of a URL is this machine.
-fn is_loopback(url: &str) -> bool {
-    let Some(authority) = authority(url) else { return false };
+/// Whether the host of an authority is this machine.
+fn is_loopback(authority: &str) -> bool {
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
@@ -171,8 +182,13 @@ mod tests {
             ("http://127.0.0.1.evil.example", None, false),
             ("null", None, false),
         ] {
-            assert_eq!(is_plain(&head(Method::POST, &[("origin", origin)]), url), expected, "{origin} {url:?}");
+            let host = authority(origin).unwrap_or("127.0.0.1:3001");
+            let fields = [("host", host), ("origin", origin)];
+            assert_eq!(is_plain(&head(Method::POST, &fields), url), expected, "{origin} {url:?}");
         }
+        // What only a program can say of itself.
+        let forged = [("host", "keys.example"), ("origin", "http://localhost"), ("sec-fetch-site", "same-origin")];
+        assert!(!is_plain(&head(Method::POST, &forged), None));
         // Whatever a proxy makes of the host.
         assert!(!is_plain(&head(Method::POST, &[("host", "127.0.0.1:8080"), ("sec-fetch-site", "same-origin")]), None));
     }

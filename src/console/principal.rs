@@ -40,6 +40,10 @@ impl Principal {
         }
     }
 
+    pub(super) fn is_operator(&self) -> bool {
+        matches!(self, Self::Operator(_))
+    }
+
     /// The name, for people.
     pub(super) fn name(&self) -> String {
         match self {

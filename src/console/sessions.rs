@@ -13,7 +13,8 @@ use chrono::{DateTime, Utc};
 use super::moment::Moment;
 use super::principal::{Identity, Principal};
 
-/// The most sessions of a node, and of one principal: the one that nobody has used for the longest time makes room.
+/// The most sessions of a node, and of one principal: the one that nobody has used for the longest time makes room. Those of
+/// keys do so first: whoever has a key that creates keys has many.
 const MAX_SESSIONS: usize = 1000;
 const MAX_OF_ONE: usize = 16;
 /// How long nobody has to use a session that ends by itself.
@@ -171,7 +172,7 @@ fn make_room(all: &mut HashMap<Digest, Session>, identity: &Identity) {
     }
     let may_go = |session: &Session| of_one < MAX_OF_ONE || session.principal.identity() == *identity;
     let held = all.iter().filter(|(_, session)| may_go(session));
-    if let Some(oldest) = held.min_by_key(|(_, session)| session.used.at).map(|(digest, _)| *digest) {
+    if let Some(oldest) = held.min_by_key(|(_, session)| (session.principal.is_operator(), session.used.at)).map(|(digest, _)| *digest) {
         all.remove(&oldest);
     }
 }

@@ -1,9 +1,12 @@
 //! The cookie of a session, and the header fields of every answer.
 
+use apikey::console::{Console, handle};
+use apikey::management::Management;
+use apikey::{KeyStore, NewKey};
 use apikey_testkit::Call;
 use serde_json::json;
 
-use crate::fixture::Site;
+use crate::fixture::{Site, wait};
 
 /// The attributes of a cookie, and what is left of it.
 fn attributes(field: &str) -> (String, String) {
@@ -49,6 +52,33 @@ fn over_plain_http_on_this_machine_it_has_another_name() {
     let other = https.browser();
     other.cookies.borrow_mut().insert("apikey-console".into(), token);
     assert!(!other.is_signed_in());
+}
+
+/// Whoever has a key can send what a browser on this machine would, and another host of the domain can plant the cookie: whoever
+/// visits the console would work in the session of somebody else.
+#[test]
+fn nobody_has_a_session_of_plain_http_elsewhere() {
+    // No URL is said, so only the host of the request tells.
+    let store = KeyStore::temporary().unwrap();
+    let console = Console::new(Management::new(store.clone()));
+    let key = store.create(NewKey::for_owner("mallory").permissions(["keys:read"])).unwrap();
+    let send = |call: http::request::Builder, body: String| wait(handle(&console, call.body(body).unwrap()));
+    let sign_in = |host: &str| {
+        let request = http::Request::post("/session").header("host", host).header("origin", "http://localhost:3001");
+        let request = request.header("sec-fetch-site", "same-origin").header("content-type", "application/json");
+        let answer = send(request, json!({ "key": key.key.expose_secret() }).to_string());
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+        cookie.split(';').next().unwrap().to_owned()
+    };
+    let read = |host: &str, cookie: &str| {
+        let request = http::Request::get("/api/keys").header("host", host).header("cookie", cookie);
+        send(request.header("sec-fetch-site", "same-origin"), String::new()).status().as_u16()
+    };
+    assert!(sign_in("keys.example").starts_with("__Host-"));
+    let plain = sign_in("localhost:3001");
+    assert!(plain.starts_with("apikey-console="));
+    assert_eq!(read("localhost:3001", &plain), 200);
+    assert_eq!(read("keys.example", &plain), 401);
 }
 
 #[test]

@@ -1,10 +1,16 @@
 //! How sessions end, who sees them, and how many there are.
 
-use apikey::{Clock, EventFilter};
-use chrono::TimeDelta;
-use serde_json::json;
+use std::sync::mpsc;
 
-use crate::fixture::{Browser, Site};
+use apikey::admin::{Answer as Told, Request};
+use apikey::{Clock, EventFilter, KeyFilter, Overlap};
+use axum::body::Bytes;
+use chrono::TimeDelta;
+use http_body_util::{BodyExt, Full};
+use serde_json::json;
+use tower::ServiceExt;
+
+use crate::fixture::{Browser, Site, URL, wait};
 
 fn minutes(count: i64) -> TimeDelta {
     TimeDelta::minutes(count)
@@ -164,6 +170,56 @@ fn there_are_a_thousand_sessions_at_most_and_sixteen_of_one() {
             site.signed_in(&site.key(&format!("owner-{n}"), &["keys:read"]))
         })
         .collect();
-    assert!(!operator.is_signed_in() && others.iter().all(Browser::is_signed_in));
+    // Keys are easily made, and who runs the service has to get in.
+    assert!(operator.is_signed_in());
+    assert!(!browsers.iter().any(Browser::is_signed_in) && others[1..].iter().all(Browser::is_signed_in));
     assert_eq!(site.operator().get("/sessions").json()["sessions"].as_array().unwrap().len(), 1000);
+}
+
+/// Sends a request of the page whose body arrives only after something else has happened; returns its status.
+fn slowly(browser: &Browser<'_>, site: &Site, path: &str, body: String, meanwhile: impl Fn() + Send + 'static) -> u16 {
+    let cookies = browser.cookies.borrow();
+    let cookies: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let (sender, receiver) = mpsc::channel::<()>();
+    let body = Full::new(Bytes::from(body)).map_frame(move |frame| {
+        meanwhile();
+        sender.send(()).unwrap();
+        frame
+    });
+    let request = http::Request::post(path).header("sec-fetch-site", "same-origin").header("origin", URL);
+    let request = request.header("content-type", "application/json").header("cookie", cookies.join("; "));
+    let answer = wait(site.console.clone().oneshot(request.body(body).unwrap())).unwrap();
+    receiver.try_recv().expect("the head was admitted");
+    answer.status().as_u16()
+}
+
+/// The body of a request may take hours.
+#[test]
+fn a_session_that_ends_while_a_body_arrives_does_nothing_more() {
+    let site = Site::new();
+    let body = || json!({ "owner": "alice" }).to_string();
+    let operator = site.operator();
+    let store = site.store.clone();
+    let end_all = move || {
+        let told = apikey::admin::Session::new(store.clone()).ask(Request::EndConsoleSessions);
+        assert!(matches!(told, Told::Count(1)));
+    };
+    assert_eq!(slowly(&operator, &site, "/api/keys", body(), end_all), 401);
+    let operator = site.operator();
+    let clock = site.clock.clone();
+    assert_eq!(slowly(&operator, &site, "/api/keys", body(), move || clock.advance(minutes(16))), 401);
+    // Whoever has the new secret signs in with that.
+    let admin = site.key("root", &["*"]);
+    let root = site.signed_in(&admin);
+    let (store, id) = (site.store.clone(), admin.info.id());
+    let rotate = move || drop(store.rotate(id, Overlap::UntilFirstUse).unwrap());
+    assert_eq!(slowly(&root, &site, "/api/keys", body(), rotate), 401);
+    assert_eq!(site.store.list(&KeyFilter::owner("alice")).unwrap().keys.len(), 0);
+    // To sign in again takes a session, too.
+    let operator = site.operator();
+    let code = json!({ "code": site.code(1000) }).to_string();
+    let clock = site.clock.clone();
+    assert_eq!(slowly(&operator, &site, "/session/confirm", code, move || clock.advance(minutes(16))), 401);
+    let operator = site.operator();
+    assert_eq!(slowly(&operator, &site, "/api/keys", body(), || {}), 201);
 }
