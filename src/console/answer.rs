@@ -78,10 +78,12 @@ impl Served for Console {
             _ => check_media_type(&head.headers).map(|()| body),
         });
         let answer = match (next, body) {
-            (Next::Api(admitted, ticket), body) => match ticket.map_or(Ok(()), |ticket| self.check_again(&head, &ticket)) {
-                Ok(()) => return self.management.carry_out(head, *admitted, body).with_fields(FIELDS),
-                Err(answer) => Err(answer),
-            },
+            (Next::Api(admitted, ticket), body) => {
+                match ticket.map_or(Ok(()), |ticket| self.check_again(&head, &ticket)) {
+                    Ok(()) => return self.management.carry_out(head, *admitted, body).with_fields(FIELDS),
+                    Err(answer) => Err(answer),
+                }
+            }
             (_, Err(problem)) => Err(Box::new(problem.into())),
             (Next::SignIn, Ok(body)) => self.sign_in(&head, &body),
             (Next::Confirm(present), Ok(body)) => self.confirm(&head, *present, &body),

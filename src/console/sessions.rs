@@ -172,7 +172,9 @@ fn make_room(all: &mut HashMap<Digest, Session>, identity: &Identity) {
     }
     let may_go = |session: &Session| of_one < MAX_OF_ONE || session.principal.identity() == *identity;
     let held = all.iter().filter(|(_, session)| may_go(session));
-    if let Some(oldest) = held.min_by_key(|(_, session)| (session.principal.is_operator(), session.used.at)).map(|(digest, _)| *digest) {
+    if let Some(oldest) =
+        held.min_by_key(|(_, session)| (session.principal.is_operator(), session.used.at)).map(|(digest, _)| *digest)
+    {
         all.remove(&oldest);
     }
 }

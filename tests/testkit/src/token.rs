@@ -39,7 +39,7 @@ impl TokenParts {
     pub fn token(&self) -> String {
         let before = format!("{}_{}{}", self.prefix, self.id, self.secret);
         let check = base62(crc32fast::hash(before.as_bytes()).into(), 6);
-        before + &check
+        before + check.as_str()
     }
 }
 
