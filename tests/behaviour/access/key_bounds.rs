@@ -316,3 +316,17 @@ fn a_new_key_keeps_what_the_store_gives_every_key() {
         assert_eq!(field(alice.create(refused)), expected, "{text}");
     }
 }
+
+#[test]
+fn bounds_as_wide_as_they_get_are_bounds() {
+    let store = KeyStore::temporary().unwrap();
+    let alice = bounded(&store, orders().max_keys(usize::MAX).max_lifetime(TimeDelta::MAX));
+    let key = alice.create(new()).unwrap();
+    assert!(store.verify(key.key.expose_secret()).is_ok());
+    // No key ends after the year 9999, so this is no bound.
+    assert_eq!(key.info.expires_at(), None);
+    assert!(alice.update(key.info.id(), KeyUpdate::new().expires_at(Utc::now() + hours(1))).is_ok());
+    assert!(alice.update(key.info.id(), KeyUpdate::new().expires_at(None)).is_ok());
+    let none = bounded(&store, orders().max_keys(0));
+    assert_eq!(conflict(none.create(new())), Conflict::TooManyKeys { max: 0 });
+}

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::access::permission::covers;
+use crate::base::time::LAST_MS;
 
 /// The most keys of an owner whose bounds name no other number.
 const MAX_KEYS: usize = 20;
@@ -94,9 +95,9 @@ impl KeyBounds {
         self.max_lifetime.map(|span| TimeDelta::try_milliseconds(span).unwrap_or(TimeDelta::MAX))
     }
 
-    /// The latest end of a key that was created at this time.
+    /// The latest end of a key that was created at this time; `None` if it may live as long as any.
     pub(crate) fn latest_end(&self, created_at: i64) -> Option<i64> {
-        self.max_lifetime.map(|span| created_at.saturating_add(span))
+        self.max_lifetime.map(|span| created_at.saturating_add(span)).filter(|end| *end <= LAST_MS)
     }
 
     pub(crate) fn offers(&self, grant: &str) -> bool {
