@@ -259,7 +259,16 @@ fn title(code: &str) -> &'static str {
         "precondition_failed" => "It was changed meanwhile",
         "role_in_use" => "The role is in use",
         "tenant_ended" => "The tenant has ended",
-        // A refusal has this code, too.
+        "too_many_keys" => "The owner has too many keys",
+        "not_offered" => "The key has more than is offered",
+        "cross_origin" => "Another site makes this request",
+        "invalid_code" => "The link does not sign in",
+        "no_sign_in_by_key" => "Nobody signs in with a key",
+        "another_principal" => "The session is that of somebody else",
+        "signed_in_elsewhere" => "The application signs in",
+        "sign_in_again" => "A secret takes another sign-in",
+        // Refusals have these codes, too.
+        "insufficient_permission" => "API key lacks permission",
         _ => AuthError::Unavailable.title(),
     }
 }
@@ -311,6 +320,9 @@ mod tests {
             (StoreError::Conflict(Conflict::DigestTwice), 409, "digest_held"),
             (StoreError::Conflict(Conflict::RoleInUse { keys: 2 }), 409, "role_in_use"),
             (StoreError::Conflict(Conflict::TenantEnded), 409, "tenant_ended"),
+            (StoreError::Conflict(Conflict::TooManyKeys { max: 20 }), 409, "too_many_keys"),
+            (StoreError::Conflict(Conflict::TooManyEnded { keys: 1000 }), 409, "too_many_keys"),
+            (StoreError::Conflict(Conflict::NotOffered { grant: "a:b".into() }), 409, "not_offered"),
             (StoreError::Conflict(Conflict::Changed { last_event: 7 }), 412, "precondition_failed"),
             (StoreError::Conflict(Conflict::Outdated), 412, "precondition_failed"),
             (StoreError::Conflict(Conflict::Rotator), 503, "unavailable"),

@@ -127,6 +127,8 @@ impl Browser<'_> {
         let headers = head.headers.iter();
         let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
         let answer = Answer::new(head.status.as_u16(), headers, body);
+        let is_unavailable = answer.body.contains("API keys are unavailable");
+        assert!(answer.status == 503 || !is_unavailable, "a code without a title: {}", answer.body);
         for field in answer.all("set-cookie") {
             let (pair, attributes) = field.split_once("; ").unwrap();
             let (name, value) = pair.split_once('=').unwrap();
