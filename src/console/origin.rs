@@ -73,10 +73,15 @@ fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>,
     }
 }
 
-/// The origin of a URL: its scheme, host and port.
+/// The origin of a URL: its scheme, host and port, without one that is the scheme's own, as browsers write it.
 pub(super) fn origin_of(url: &str) -> Option<&str> {
     let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next().filter(|authority| !authority.is_empty())?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    let authority = authority.strip_suffix(port).unwrap_or(authority);
+    if authority.is_empty() {
+        return None;
+    }
     url.get(..scheme.len() + "://".len() + authority.len())
 }
 
@@ -164,6 +169,26 @@ mod tests {
         assert!(!post(&[("host", "evil.example:8080"), rebound, ("sec-fetch-site", "same-origin")]));
         assert!(!post(&[("host", "keys.example"), ("origin", "http://keys.example")]));
         assert!(post(&[("host", "keys.example"), ("sec-fetch-site", "same-origin")]));
+    }
+
+    #[test]
+    fn a_url_may_name_the_port_that_browsers_leave_out() {
+        for (url, origin) in [
+            ("https://keys.example:443", "https://keys.example"),
+            ("HTTPS://keys.example:443/console", "https://keys.example"),
+            ("http://localhost:80", "http://localhost"),
+            ("http://[::1]:80", "http://[::1]"),
+        ] {
+            assert!(check(&head(Method::POST, &[("origin", origin)]), Some(url)).is_ok(), "{url}");
+        }
+        for (url, origin) in [
+            ("https://keys.example:80", "https://keys.example"),
+            ("http://keys.example:443", "http://keys.example"),
+            ("https://keys.example:8443", "https://keys.example"),
+        ] {
+            assert!(check(&head(Method::POST, &[("origin", origin)]), Some(url)).is_err(), "{url}");
+        }
+        assert_eq!((origin_of("https://:443"), origin_of("https:///console")), (None, None));
     }
 
     #[test]
