@@ -18,6 +18,8 @@ import { can, check, isOwner, mayEndSessions, shows, signIn, signOut, who } from
 
 const admin = (permission) => () => !isOwner() && can(permission);
 const SCREENS = {
+	// The address names one of these, and nothing that every object has.
+	__proto__: null,
 	overview: [overview, admin('keys:read')],
 	keys: [keys, () => can('keys:read')],
 	create: [{ title: edit.title, show: edit.create }, () => can('keys:create')],

@@ -122,6 +122,13 @@ async fn who_runs_the_service_sees_every_screen() {
         page.sees(shows).await;
         look(&page, &server, name).await;
     }
+    // Names that every object has are no screens.
+    for name in ["constructor", "__proto__", "toString"] {
+        page.go("#/roles").await;
+        page.sees("Reads orders").await;
+        page.go(&format!("#/{name}")).await;
+        page.sees("There is nothing at this address").await;
+    }
     page.browser.quit().await;
 }
 
