@@ -250,12 +250,13 @@ impl Console {
     }
 
     fn sign_in(&self, head: &Head, body: &[u8]) -> Answer {
-        let peer = self.peer(head);
+        let (peer, era) = (self.peer(head), self.state.sessions.era());
         let principal = self.prove(body, peer)?;
         let (kind, name) = (principal.kind(), principal.name());
         let (is_plain, now) = (origin::is_plain(head, self.state.url().as_deref()), self.state.now());
-        let begun = self.state.sessions.begin(principal.clone(), peer.address(), is_plain, now);
-        let (token, session) = begun.map_err(|error| no_random(&error))?;
+        let begun = self.state.sessions.begin(principal.clone(), peer.address(), is_plain, now, era);
+        let begun = begun.map_err(|error| no_random(&error))?;
+        let (token, session) = begun.ok_or_else(|| Box::new(self.no_session(None)))?;
         // The session before, if there is one, is nobody's any more.
         for presented in cookie::presented(&head.headers) {
             self.state.sessions.end(presented.token);
@@ -266,7 +267,7 @@ impl Console {
     }
 
     fn confirm(&self, head: &Head, present: Present, body: &[u8]) -> Answer {
-        let Present::SignedIn { token, is_plain, session, principal } = present else {
+        let Present::SignedIn { token, is_plain, principal, .. } = present else {
             let detail = "the application has signed you in: sign in there again";
             return Err(boxed(Problem::new(409, "signed_in_elsewhere", detail)));
         };
@@ -278,8 +279,9 @@ impl Console {
             return Err(boxed(Problem::new(403, "another_principal", detail)));
         }
         let now = self.state.now();
-        let confirmed = self.state.sessions.confirm(&ticket.token, *session, again.clone(), now);
-        let (token, session) = confirmed.map_err(|error| no_random(&error))?;
+        let confirmed = self.state.sessions.confirm(&ticket.token, again.clone(), now);
+        let confirmed = confirmed.map_err(|error| no_random(&error))?;
+        let (token, session) = confirmed.ok_or_else(|| Box::new(self.no_session(Some(is_plain))))?;
         let document = describe::session(self.store(), &again, &session, now);
         Ok(json_answer(201, &document).with("set-cookie", cookie::set(token.expose_secret(), is_plain)))
     }

@@ -28,9 +28,20 @@ const BYTES: usize = 32;
 
 type Digest = [u8; 32];
 
-/// The sessions, by the digests of their tokens.
+/// The sessions.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(Mutex<HashMap<Digest, Session>>);
+pub(super) struct Sessions(Mutex<Held>);
+
+/// The sessions by the digests of their tokens, and how many times all were ended.
+#[derive(Debug, Default)]
+struct Held {
+    all: HashMap<Digest, Session>,
+    era: u64,
+}
+
+/// The time between two ends of all sessions. What began to sign in before such an end gets no session after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Era(u64);
 
 /// A session.
 #[derive(Debug, Clone)]
@@ -75,7 +86,11 @@ impl Session {
 }
 
 impl Sessions {
-    /// Begins a session, and returns its token.
+    pub(super) fn era(&self) -> Era {
+        Era(self.lock().era)
+    }
+
+    /// Begins a session, and returns its token; `None` if all sessions were ended since this era.
     ///
     /// # Errors
     /// The system has no random bytes.
@@ -85,46 +100,45 @@ impl Sessions {
         peer: Option<IpAddr>,
         is_plain: bool,
         now: Moment,
-    ) -> io::Result<(SecretText, Session)> {
+        era: Era,
+    ) -> io::Result<Option<(SecretText, Session)>> {
         let session = Session { principal, peer, is_plain, began: now, signed_in: now, used: now };
-        let token = self.add(session.clone(), now)?;
-        Ok((token, session))
+        let (token, digest) = new_token()?;
+        let mut held = self.lock();
+        if Era(held.era) != era {
+            return Ok(None);
+        }
+        held.add(digest, session.clone(), now);
+        Ok(Some((token, session)))
     }
 
-    /// Notes that the principal of a session has signed in again. The session has another token from now on.
+    /// Notes that the principal of a session has signed in again. The session has another token from now on; `None` if it has ended.
     ///
     /// # Errors
     /// The system has no random bytes.
     pub(super) fn confirm(
         &self,
         token: &str,
-        session: Session,
         principal: Principal,
         now: Moment,
-    ) -> io::Result<(SecretText, Session)> {
+    ) -> io::Result<Option<(SecretText, Session)>> {
+        let (new, digest) = new_token()?;
+        let mut held = self.lock();
+        let Some(session) = held.all.remove(&random_text::digest(token)).filter(|session| !session.is_over(now)) else {
+            return Ok(None);
+        };
         let session = Session { principal, signed_in: now, used: now, ..session };
-        let new = self.add(session.clone(), now)?;
-        self.end(token);
-        Ok((new, session))
-    }
-
-    fn add(&self, session: Session, now: Moment) -> io::Result<SecretText> {
-        let token = SecretText::from(random_text::generate::<BYTES>()?);
-        let digest = random_text::digest(token.expose_secret());
-        let mut all = self.lock();
-        all.retain(|_, held| !held.is_over(now));
-        make_room(&mut all, &session.principal.identity());
-        all.insert(digest, session);
-        Ok(token)
+        held.add(digest, session.clone(), now);
+        Ok(Some((new, session)))
     }
 
     /// The session of a token, if it has not ended.
     pub(super) fn find(&self, token: &str, is_plain: bool, now: Moment) -> Option<Session> {
         let digest = random_text::digest(token);
-        let mut all = self.lock();
-        let session = all.get(&digest)?;
+        let mut held = self.lock();
+        let session = held.all.get(&digest)?;
         if session.is_over(now) {
-            all.remove(&digest);
+            held.all.remove(&digest);
             return None;
         }
         (session.is_plain == is_plain).then(|| session.clone())
@@ -132,49 +146,81 @@ impl Sessions {
 
     /// Notes the use of a session.
     pub(super) fn note_use(&self, token: &str, now: Moment) {
-        if let Some(session) = self.lock().get_mut(&random_text::digest(token)) {
+        if let Some(session) = self.lock().all.get_mut(&random_text::digest(token)) {
             session.used = now;
         }
     }
 
     pub(super) fn end(&self, token: &str) -> bool {
-        self.lock().remove(&random_text::digest(token)).is_some()
+        self.lock().all.remove(&random_text::digest(token)).is_some()
     }
 
     /// Ends all, and returns their number.
     pub(super) fn end_all(&self) -> usize {
-        let mut all = self.lock();
-        let count = all.len();
-        all.clear();
-        count
+        let mut held = self.lock();
+        held.era = held.era.wrapping_add(1);
+        std::mem::take(&mut held.all).len()
     }
 
     /// All that have not ended, the newest first, each with whether it is that of this token.
     pub(super) fn list(&self, token: &str, now: Moment) -> Vec<(Session, bool)> {
         let own = random_text::digest(token);
-        let all = self.lock();
-        let held = all.iter().filter(|(_, session)| !session.is_over(now));
-        let mut list: Vec<_> = held.map(|(digest, session)| (session.clone(), *digest == own)).collect();
+        let held = self.lock();
+        let present = held.all.iter().filter(|(_, session)| !session.is_over(now));
+        let mut list: Vec<_> = present.map(|(digest, session)| (session.clone(), *digest == own)).collect();
         list.sort_by_key(|(session, _)| std::cmp::Reverse(session.began.at));
         list
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Session>> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Ends the session that nobody has used for the longest time, if there are too many: one of this principal, if it has many.
-fn make_room(all: &mut HashMap<Digest, Session>, identity: &Identity) {
-    let of_one = all.values().filter(|session| session.principal.identity() == *identity).count();
-    if of_one < MAX_OF_ONE && all.len() < MAX_SESSIONS {
-        return;
+impl Held {
+    fn add(&mut self, digest: Digest, session: Session, now: Moment) {
+        self.all.retain(|_, held| !held.is_over(now));
+        self.make_room(&session.principal.identity());
+        self.all.insert(digest, session);
     }
-    let may_go = |session: &Session| of_one < MAX_OF_ONE || session.principal.identity() == *identity;
-    let held = all.iter().filter(|(_, session)| may_go(session));
-    if let Some(oldest) =
-        held.min_by_key(|(_, session)| (session.principal.is_operator(), session.used.at)).map(|(digest, _)| *digest)
-    {
-        all.remove(&oldest);
+
+    /// Ends the session that nobody has used for the longest time, if there are too many: one of this principal, if it has many.
+    fn make_room(&mut self, identity: &Identity) {
+        let of_one = self.all.values().filter(|session| session.principal.identity() == *identity).count();
+        if of_one < MAX_OF_ONE && self.all.len() < MAX_SESSIONS {
+            return;
+        }
+        let may_go = |session: &Session| of_one < MAX_OF_ONE || session.principal.identity() == *identity;
+        let may_go = self.all.iter().filter(|(_, session)| may_go(session));
+        let oldest = may_go.min_by_key(|(_, session)| (session.principal.is_operator(), session.used.at));
+        if let Some(digest) = oldest.map(|(digest, _)| *digest) {
+            self.all.remove(&digest);
+        }
+    }
+}
+
+fn new_token() -> io::Result<(SecretText, Digest)> {
+    let token = SecretText::from(random_text::generate::<BYTES>()?);
+    let digest = random_text::digest(token.expose_secret());
+    Ok((token, digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use apikey_core::{Actor, KeyStore};
+
+    use super::*;
+
+    #[test]
+    fn what_began_before_all_sessions_were_ended_begins_none() {
+        let (sessions, now) = (Sessions::default(), Moment::now(&KeyStore::temporary().unwrap()));
+        let operator = Principal::Operator(Actor::from("alice"));
+        let era = sessions.era();
+        let (token, _) = sessions.begin(operator.clone(), None, false, now, era).unwrap().unwrap();
+        assert_eq!(sessions.end_all(), 1);
+        assert!(sessions.begin(operator.clone(), None, false, now, era).unwrap().is_none());
+        assert!(sessions.confirm(token.expose_secret(), operator.clone(), now).unwrap().is_none());
+        assert!(sessions.list("", now).is_empty());
+        assert!(sessions.begin(operator, None, false, now, sessions.era()).unwrap().is_some());
     }
 }

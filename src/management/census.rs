@@ -1,5 +1,6 @@
 //! How many keys there are in each state, and how many need somebody.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -95,7 +96,8 @@ impl Census {
 
 fn run(census: &Weak<Census>, store: &KeyStore) {
     let begun = Instant::now();
-    let counts = count(census, store);
+    // Without an answer after a panic nobody would count again.
+    let counts = catch_unwind(AssertUnwindSafe(|| count(census, store))).unwrap_or(Ok(None));
     let Some(census) = census.upgrade() else { return };
     let mut state = census.lock();
     state.is_counting = false;
