@@ -6,42 +6,20 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that fails shall stop")]
 
-use std::future::Future;
 use std::hint::black_box;
-use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use apikey::management::{Management, handle};
 use apikey::{EventFilter, KeyFilter, KeyStore, NewKey};
+use apikey_testkit::block_on;
 
 const OWNERS: usize = 1000;
 /// An owner with as many keys as can be sorted.
 const LARGE: usize = 1000;
 const READS: usize = 2000;
 const PAGES: usize = 30;
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
 
 struct Api {
     management: Management,
@@ -52,7 +30,7 @@ impl Api {
     fn get(&self, path: &str) -> (Duration, String) {
         let request = http::Request::get(path).header("x-api-key", &self.token).body("").unwrap();
         let begun = Instant::now();
-        let response = wait(handle(&self.management, request));
+        let response = block_on(handle(&self.management, request));
         let took = begun.elapsed();
         assert_eq!(response.status(), 200, "{}", response.body());
         (took, response.into_body())

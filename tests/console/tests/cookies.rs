@@ -3,10 +3,10 @@
 use apikey::console::{Console, handle};
 use apikey::management::Management;
 use apikey::{KeyStore, NewKey};
-use apikey_testkit::Call;
+use apikey_testkit::{Call, block_on};
 use serde_json::json;
 
-use crate::fixture::{Site, wait};
+use crate::fixture::Site;
 
 /// The attributes of a cookie, and what is left of it.
 fn attributes(field: &str) -> (String, String) {
@@ -62,7 +62,7 @@ fn nobody_has_a_session_of_plain_http_elsewhere() {
     let store = KeyStore::temporary().unwrap();
     let console = Console::new(Management::new(store.clone()));
     let key = store.create(NewKey::for_owner("mallory").permissions(["keys:read"])).unwrap();
-    let send = |call: http::request::Builder, body: String| wait(handle(&console, call.body(body).unwrap()));
+    let send = |call: http::request::Builder, body: String| block_on(handle(&console, call.body(body).unwrap()));
     let sign_in = |host: &str| {
         let request = http::Request::post("/session").header("host", host).header("origin", "http://localhost:3001");
         let request = request.header("sec-fetch-site", "same-origin").header("content-type", "application/json");

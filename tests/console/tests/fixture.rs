@@ -2,39 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 
 use apikey::admin::{Answer as Told, Request, Session};
 use apikey::console::{Console, handle};
 use apikey::management::Management;
 use apikey::{Actor, CreatedKey, KeyStore, KeyStoreBuilder, ManualClock, NewKey, PeerAddr};
-use apikey_testkit::{Answer, Call};
+use apikey_testkit::{Answer, Call, block_on};
 use chrono::{TimeDelta, Utc};
 use serde_json::json;
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Waits for a future on this thread.
-pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
 
 pub(crate) const URL: &str = "https://keys.example";
 
@@ -123,7 +98,7 @@ impl Browser<'_> {
         }
         let mut request = request.body(call.body().as_bytes().to_vec()).unwrap();
         request.extensions_mut().insert(PeerAddr(self.address.into()));
-        let (head, body) = wait(handle(&self.site.console, request)).into_parts();
+        let (head, body) = block_on(handle(&self.site.console, request)).into_parts();
         let headers = head.headers.iter();
         let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
         let answer = Answer::new(head.status.as_u16(), headers, body);

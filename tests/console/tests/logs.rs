@@ -1,10 +1,10 @@
 //! No secret and no token of a session is logged, shown by `Debug`, or in an answer that does not give it.
 
 use apikey::admin::Request;
-use apikey_testkit::Log;
+use apikey_testkit::{Log, block_on};
 use serde_json::json;
 
-use crate::fixture::{Site, wait};
+use crate::fixture::Site;
 
 #[test]
 fn nothing_that_signs_in_is_logged_or_shown() {
@@ -48,5 +48,5 @@ fn nothing_that_signs_in_is_logged_or_shown() {
     let request = http::Request::get("/session").body(Vec::new()).unwrap();
     let future = apikey::console::handle(&site.console, request);
     assert_eq!(format!("{future:?}"), "AnswerFuture");
-    assert_eq!(wait(future).status(), 401);
+    assert_eq!(block_on(future).status(), 401);
 }

@@ -10,7 +10,9 @@ use http_body_util::{BodyExt, Full};
 use serde_json::json;
 use tower::ServiceExt;
 
-use crate::fixture::{Browser, Site, URL, wait};
+use apikey_testkit::block_on;
+
+use crate::fixture::{Browser, Site, URL};
 
 fn minutes(count: i64) -> TimeDelta {
     TimeDelta::minutes(count)
@@ -188,7 +190,7 @@ fn slowly(browser: &Browser<'_>, site: &Site, path: &str, body: String, meanwhil
     });
     let request = http::Request::post(path).header("sec-fetch-site", "same-origin").header("origin", URL);
     let request = request.header("content-type", "application/json").header("cookie", cookies.join("; "));
-    let answer = wait(site.console.clone().oneshot(request.body(body).unwrap())).unwrap();
+    let answer = block_on(site.console.clone().oneshot(request.body(body).unwrap())).unwrap();
     receiver.try_recv().expect("the head was admitted");
     answer.status().as_u16()
 }

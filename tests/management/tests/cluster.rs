@@ -10,11 +10,11 @@ use apikey::cluster::{
 };
 use apikey::management::handle;
 use apikey::{KeyFilter, KeyState, KeyStore, NewKey};
-use apikey_testkit::{Call, wait_until};
+use apikey_testkit::{Call, block_on, wait_until};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::fixture::{Api, wait};
+use crate::fixture::Api;
 
 /// A ledger that a test takes away from its node.
 struct Removable {
@@ -151,7 +151,7 @@ fn two_hundred_revocations_with_a_dead_node_are_answered_with_what_is_outstandin
         let request = request.header("x-api-key", admin.key.expose_secret());
         handle(&api.management, request.body("").unwrap())
     };
-    let answers = wait(join_all(keys.iter().enumerate().map(revoke)));
+    let answers = block_on(join_all(keys.iter().enumerate().map(revoke)));
     // This one number is what the API promises, and no property of the machine.
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     for (n, answer) in answers.iter().enumerate() {
@@ -189,13 +189,13 @@ fn while_the_engine_is_away_reads_are_answered_and_changes_fail() {
     let request = http::Request::delete(format!("/keys/{}", urgent.info.id())).header("x-api-key", token);
     let revoke = handle(&api.management, request.body("").unwrap());
     let reads: Vec<_> = (0..100).map(|_| read()).collect();
-    assert!(wait(join_all(reads)).iter().all(|answer| answer.status() == 200));
+    assert!(block_on(join_all(reads)).iter().all(|answer| answer.status() == 200));
     // However many changes wait, a revocation is one more, and the next: it is in force on this node.
-    let revoked = wait(revoke);
+    let revoked = block_on(revoke);
     assert!(revoked.status() == 503 && revoked.body().contains(r#""in_force":true"#), "{}", revoked.body());
     assert_eq!(api.store.verify(urgent.key.expose_secret()).unwrap_err().code(), "revoked_api_key");
     // More than wait are refused at once, and nobody waits for ever.
-    for answer in wait(join_all(creates)) {
+    for answer in block_on(join_all(creates)) {
         assert_eq!(answer.status(), 503, "{}", answer.body());
         assert!(!answer.body().contains("away"), "{}", answer.body());
     }
@@ -204,5 +204,5 @@ fn while_the_engine_is_away_reads_are_answered_and_changes_fail() {
     assert_eq!(revoked.status, 503);
     assert_eq!(api.store.verify(key.key.expose_secret()).unwrap_err().code(), "revoked_api_key");
     is_away.store(false, Ordering::SeqCst);
-    wait_until("changes are made again", || wait(create()).status() == 201);
+    wait_until("changes are made again", || block_on(create()).status() == 201);
 }

@@ -1,34 +1,8 @@
 //! A store with its API, and requests to it without a server.
 
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
-
 use apikey::management::{AnswerFuture, Management, handle};
 use apikey::{CreatedKey, KeyStore, NewKey};
-use apikey_testkit::{Answer, Call};
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Waits for a future on this thread.
-pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
+use apikey_testkit::{Answer, Call, block_on};
 
 /// A store, and the API for its keys.
 pub(crate) struct Api {
@@ -62,7 +36,7 @@ impl Api {
 
     /// Waits for the answer to a request.
     pub(crate) fn end(&self, answer: AnswerFuture) -> Answer {
-        let (head, body) = wait(answer).into_parts();
+        let (head, body) = block_on(answer).into_parts();
         let headers = head.headers.iter();
         let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
         Answer::new(head.status.as_u16(), headers, body)

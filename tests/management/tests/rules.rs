@@ -160,7 +160,7 @@ fn a_new_key_is_within_its_caller() {
         request = request.header("x-api-key", caller.key.expose_secret());
         let mut request = request.body(body.as_bytes().to_vec()).unwrap();
         request.extensions_mut().insert(apikey::PeerAddr([127, 0, 0, 1].into()));
-        let response = crate::fixture::wait(apikey::management::handle(&management, request));
+        let response = apikey_testkit::block_on(apikey::management::handle(&management, request));
         let kind = serde_json::from_str::<serde_json::Value>(response.body()).unwrap()["violation"]["kind"].clone();
         (response.status().as_u16(), kind.as_str().unwrap_or_default().to_owned())
     };

@@ -3,9 +3,9 @@
 use std::thread;
 
 use apikey::{KeyFilter, NewKey, TOKEN_PATTERN};
-use apikey_testkit::{Call, wait_until};
+use apikey_testkit::{Call, block_on, wait_until};
 
-use crate::fixture::{Api, wait};
+use crate::fixture::Api;
 
 #[test]
 fn the_method_of_a_request_is_not_repeated() {
@@ -13,7 +13,7 @@ fn the_method_of_a_request_is_not_repeated() {
     let admin = api.key("root", &["*"]);
     let token = admin.key.expose_secret();
     let request = http::Request::builder().method(token).uri("/keys").body(Vec::new()).unwrap();
-    let response = wait(apikey::management::handle(&api.management, request));
+    let response = block_on(apikey::management::handle(&api.management, request));
     assert_eq!(response.status(), 405);
     assert!(!response.body().contains(token), "{}", response.body());
 }
@@ -259,11 +259,11 @@ fn a_store_that_closes_answers_everybody() {
             api.store.close().unwrap();
         }
     }
-    for answer in answers.into_iter().map(wait) {
+    for answer in answers.into_iter().map(block_on) {
         assert!([200, 201, 503].contains(&answer.status().as_u16()), "{}", answer.body());
     }
     for (method, path) in [("GET", "/me"), ("GET", "/health"), ("GET", "/roles"), ("DELETE", "/keys/17")] {
-        assert_eq!(wait(ask(method, path, "")).status(), 503, "{path}");
+        assert_eq!(block_on(ask(method, path, "")).status(), 503, "{path}");
     }
-    assert_eq!(wait(ask("GET", "/openapi.json", "")).status(), 200);
+    assert_eq!(block_on(ask("GET", "/openapi.json", "")).status(), 200);
 }

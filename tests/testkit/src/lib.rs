@@ -13,6 +13,7 @@
 
 #[cfg(feature = "http")]
 mod answer;
+mod block_on;
 #[cfg(feature = "http")]
 mod call;
 #[cfg(feature = "database")]
@@ -40,6 +41,7 @@ mod wait;
 
 #[cfg(feature = "http")]
 pub use answer::Answer;
+pub use block_on::block_on;
 #[cfg(feature = "http")]
 pub use call::Call;
 pub use directory::copy_directory;
