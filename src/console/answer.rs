@@ -3,7 +3,6 @@
 use std::fmt;
 
 use apikey_core::{AuthError, Peer};
-use http::header::CONTENT_TYPE;
 use http::request::Parts as Head;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri};
@@ -18,9 +17,9 @@ use super::target::{self, Target};
 use super::{Console, assets, cookie, describe, origin};
 use crate::answer::{PlainResponse, Problem};
 use crate::ask::{GuardLog, KeySource, Rejection};
-use crate::management::{self, Acting, Caller};
+use crate::management::{self, Acting, Caller, json_answer};
 use crate::served::sealed::Sealed;
-use crate::served::{FullPath, MAX_BODY, Pending, Served, content_length, too_large};
+use crate::served::{FullPath, MAX_BODY, Pending, Served, content_length, media_type, too_large};
 
 type Answer = Result<PlainResponse, Box<PlainResponse>>;
 
@@ -338,13 +337,8 @@ fn may_end_sessions(principal: &Principal) -> bool {
 
 /// Checks that a body is JSON, which no form of another site can send.
 fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let mut given = headers.get_all(CONTENT_TYPE).iter();
-    let essence = |value: &http::HeaderValue| {
-        let text = value.to_str().unwrap_or_default();
-        text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-    };
-    match (given.next().map(essence).as_deref(), given.next()) {
-        (Some("application/json" | "application/merge-patch+json"), None) => Ok(()),
+    match media_type(headers).as_deref() {
+        Some("application/json" | "application/merge-patch+json") => Ok(()),
         _ => Err(Problem::new(415, "unsupported_media_type", "the body must be application/json")),
     }
 }
@@ -356,10 +350,6 @@ fn with_slash(head: &Head) -> Option<String> {
     let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     // Relative, and to no other host, whatever the path is.
     Some(format!("./{name}/{query}"))
-}
-
-fn json_answer(status: u16, document: &Value) -> PlainResponse {
-    PlainResponse::new(status, "application/json", document.to_string())
 }
 
 fn boxed(problem: Problem) -> Box<PlainResponse> {

@@ -11,6 +11,7 @@ use super::caller::Caller;
 use super::parameter::{Body, Kind, Parameter};
 use super::parts::Parts;
 use crate::answer::{PlainResponse, Problem, from_json, from_query};
+use crate::served::media_type;
 
 /// The longest `Idempotency-Key` header, in bytes.
 const MAX_IDEMPOTENCY_KEY: usize = 128;
@@ -60,15 +61,10 @@ impl Call {
     /// Checks that the body is of the operation's media type.
     pub(super) fn check_media_type(&self) -> Result<(), Problem> {
         let Some((wanted, _)) = self.content.content() else { return Ok(()) };
-        let mut given = self.headers.get_all(http::header::CONTENT_TYPE).iter();
-        let essence = |value: &http::HeaderValue| {
-            let text = value.to_str().unwrap_or_default();
-            text.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted)
-        };
-        match (given.next().is_some_and(essence), given.next()) {
-            (true, None) => Ok(()),
-            _ => Err(Problem::new(415, "unsupported_media_type", format!("the body must be {wanted}"))),
+        if media_type(&self.headers).as_deref() == Some(wanted) {
+            return Ok(());
         }
+        Err(Problem::new(415, "unsupported_media_type", format!("the body must be {wanted}")))
     }
 
     /// Reads the filter of the query string, from all of its parameters but these.

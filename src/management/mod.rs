@@ -79,6 +79,8 @@ pub(crate) use caller::{Caller, OwnerCaller};
 use offer::Offer;
 use operation::{Listed, Needs, Operation, Run};
 use parts::Parts;
+#[cfg(feature = "console")]
+pub(crate) use reply::json as json_answer;
 use route::{Route, route};
 #[cfg(feature = "console")]
 pub(crate) use tags::Tags;

@@ -10,7 +10,7 @@ use crate::answer::PlainResponse;
 pub(super) const ACTIVITY: [&str; 3] = ["last_used_at", "uses_total", "idle_at"];
 
 /// An answer with this document.
-pub(super) fn json(status: u16, document: &impl Serialize) -> PlainResponse {
+pub(crate) fn json(status: u16, document: &impl Serialize) -> PlainResponse {
     // Texts, numbers and times always serialise.
     PlainResponse::new(status, "application/json", serde_json::to_string(document).unwrap_or_default())
 }

@@ -7,6 +7,7 @@ mod mount;
 #[cfg(feature = "tower")]
 mod service;
 
+use http::HeaderMap;
 use http::request::Parts as Head;
 
 use crate::answer::Problem;
@@ -74,6 +75,13 @@ pub(crate) async fn respond<S: Served>(
         Err(answer) => *answer,
     };
     AnswerFuture::new(pending).await
+}
+
+/// The media type of a body, in lower case and without parameters; `None` if the head names none, or several.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let mut given = headers.get_all(http::header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (given.next(), given.next()) else { return None };
+    Some(value.to_str().ok()?.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 /// The length that the head of a request announces.
