@@ -17,12 +17,14 @@ mod access {
     mod limits;
     mod managed;
     mod networks;
+    mod owner_store;
     mod permissions;
     mod quotas;
     mod roles;
     mod scope;
     mod scope_model;
     mod shared_quotas;
+    mod shared_quotas_copied;
     mod shared_quotas_model;
     mod shared_quotas_within;
     mod strict_quotas;
