@@ -30,11 +30,11 @@ type Digest = [u8; 32];
 
 /// The sessions.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(Mutex<Held>);
+pub(super) struct Sessions(Mutex<Table>);
 
 /// The sessions by the digests of their tokens, and how many times all were ended.
 #[derive(Debug, Default)]
-struct Held {
+struct Table {
     all: HashMap<Digest, Session>,
     era: u64,
 }
@@ -104,11 +104,11 @@ impl Sessions {
     ) -> io::Result<Option<(SecretText, Session)>> {
         let session = Session { principal, peer, is_plain, began: now, signed_in: now, used: now };
         let (token, digest) = new_token()?;
-        let mut held = self.lock();
-        if Era(held.era) != era {
+        let mut table = self.lock();
+        if Era(table.era) != era {
             return Ok(None);
         }
-        held.add(digest, session.clone(), now);
+        table.add(digest, session.clone(), now);
         Ok(Some((token, session)))
     }
 
@@ -123,22 +123,23 @@ impl Sessions {
         now: Moment,
     ) -> io::Result<Option<(SecretText, Session)>> {
         let (new, digest) = new_token()?;
-        let mut held = self.lock();
-        let Some(session) = held.all.remove(&random_text::digest(token)).filter(|session| !session.is_over(now)) else {
+        let mut table = self.lock();
+        let Some(session) = table.all.remove(&random_text::digest(token)).filter(|session| !session.is_over(now))
+        else {
             return Ok(None);
         };
         let session = Session { principal, signed_in: now, used: now, ..session };
-        held.add(digest, session.clone(), now);
+        table.add(digest, session.clone(), now);
         Ok(Some((new, session)))
     }
 
     /// The session of a token, if it has not ended.
     pub(super) fn find(&self, token: &str, is_plain: bool, now: Moment) -> Option<Session> {
         let digest = random_text::digest(token);
-        let mut held = self.lock();
-        let session = held.all.get(&digest)?;
+        let mut table = self.lock();
+        let session = table.all.get(&digest)?;
         if session.is_over(now) {
-            held.all.remove(&digest);
+            table.all.remove(&digest);
             return None;
         }
         (session.is_plain == is_plain).then(|| session.clone())
@@ -157,27 +158,27 @@ impl Sessions {
 
     /// Ends all, and returns their number.
     pub(super) fn end_all(&self) -> usize {
-        let mut held = self.lock();
-        held.era = held.era.wrapping_add(1);
-        std::mem::take(&mut held.all).len()
+        let mut table = self.lock();
+        table.era = table.era.wrapping_add(1);
+        std::mem::take(&mut table.all).len()
     }
 
     /// All that have not ended, the newest first, each with whether it is that of this token.
     pub(super) fn list(&self, token: &str, now: Moment) -> Vec<(Session, bool)> {
         let own = random_text::digest(token);
-        let held = self.lock();
-        let present = held.all.iter().filter(|(_, session)| !session.is_over(now));
+        let table = self.lock();
+        let present = table.all.iter().filter(|(_, session)| !session.is_over(now));
         let mut list: Vec<_> = present.map(|(digest, session)| (session.clone(), *digest == own)).collect();
         list.sort_by_key(|(session, _)| std::cmp::Reverse(session.began.at));
         list
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl Table {
     fn add(&mut self, digest: Digest, session: Session, now: Moment) {
         self.all.retain(|_, held| !held.is_over(now));
         self.make_room(&session.principal.identity());
